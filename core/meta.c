@@ -1,0 +1,98 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+#include "meta.h"
+
+#include <string.h>
+
+#include <apr_lib.h>
+#include <openssl/evp.h>
+
+#define FIXED       33
+#define TAG_RETIRED 'h'
+#define RETIRED_LEN 24
+#define NAME_MAX    255
+
+static void put_time(unsigned char *to, apr_time_t time)
+{
+    int i;
+
+    for (i = 0; i < 8; i++) {
+        to[i] = (unsigned char)((apr_uint64_t)time >> 8 * i);
+    }
+}
+
+static apr_time_t get_time(const unsigned char *from)
+{
+    apr_uint64_t time = 0;
+    int i;
+
+    for (i = 8; i-- > 0; ) {
+        time = time << 8 | from[i];
+    }
+    return (apr_time_t)time;
+}
+
+apr_size_t bs_meta_write(const bs_meta_t *meta, unsigned char to[BS_META_MAX])
+{
+    to[0] = BS_META_VERSION;
+    put_time(to + 1, meta->created);
+    memcpy(to + 9, meta->realm, BS_REALM_SIZE);
+    memcpy(to + 17, meta->digest, BS_DIGEST_SIZE);
+    if (!meta->retired_at) {
+        return FIXED;
+    }
+    to[FIXED] = TAG_RETIRED;
+    to[FIXED + 1] = RETIRED_LEN;
+    memcpy(to + FIXED + 2, meta->retired, BS_DIGEST_SIZE);
+    put_time(to + FIXED + 2 + BS_DIGEST_SIZE, meta->retired_at);
+    return FIXED + 2 + RETIRED_LEN;
+}
+
+apr_status_t bs_meta_read(bs_meta_t *meta, const bsession_bytes_t *from)
+{
+    const unsigned char *data = (const unsigned char *)from->data;
+    apr_size_t at = FIXED;
+
+    if (from->len < FIXED || data[0] != BS_META_VERSION) {
+        return BSESSION_ECORRUPT;
+    }
+    meta->created = get_time(data + 1);
+    memcpy(meta->realm, data + 9, BS_REALM_SIZE);
+    memcpy(meta->digest, data + 17, BS_DIGEST_SIZE);
+    meta->retired_at = 0;
+    while (at < from->len) {
+        const unsigned char *section = data + at;
+
+        if (from->len - at < 2 || from->len - at - 2 < section[1]) {
+            return BSESSION_ECORRUPT;
+        }
+        if (section[0] == TAG_RETIRED) {
+            if (section[1] != RETIRED_LEN) {
+                return BSESSION_ECORRUPT;
+            }
+            memcpy(meta->retired, section + 2, BS_DIGEST_SIZE);
+            meta->retired_at = get_time(section + 2 + BS_DIGEST_SIZE);
+        }
+        at += 2u + section[1];
+    }
+    return APR_SUCCESS;
+}
+
+apr_status_t bs_realm_digest(const char *name, unsigned char realm[BS_REALM_SIZE])
+{
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    char folded[NAME_MAX];
+    size_t len = strlen(name), i;
+
+    if (len > sizeof folded) {
+        return APR_EINVAL;
+    }
+    for (i = 0; i < len; i++) {
+        folded[i] = (char)apr_tolower(name[i]);
+    }
+    if (!EVP_Digest(folded, len, digest, NULL, EVP_sha256(), NULL)) {
+        return APR_EGENERAL;
+    }
+    memcpy(realm, digest, BS_REALM_SIZE);
+    return APR_SUCCESS;
+}

@@ -1,0 +1,40 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/**
+ * @file meta.h
+ * @brief What the core itself keeps in a session's record, beside the session's keys.
+ *
+ *      offset  size
+ *      0       1     version, BS_META_VERSION
+ *      1       8     created, microseconds since 1970, little-endian
+ *      9       8     realm
+ *      17      16    digest of the verifier
+ *      then sections: tag, length (a byte each), contents; unknown tags are passed over
+ *      'h'     24    the verifier that a login retired: its digest, and when
+ */
+#ifndef BS_META_H
+#define BS_META_H
+
+#include "token.h"
+
+#define BS_META_VERSION 1
+#define BS_REALM_SIZE   8
+#define BS_META_MAX     128
+
+typedef struct {
+    apr_time_t    created;
+    unsigned char realm[BS_REALM_SIZE];
+    unsigned char digest[BS_DIGEST_SIZE];
+    apr_time_t    retired_at;                   /* 0 = none */
+    unsigned char retired[BS_DIGEST_SIZE];
+} bs_meta_t;
+
+/** The number of bytes written. */
+apr_size_t   bs_meta_write(const bs_meta_t *meta, unsigned char to[BS_META_MAX]);
+/** BSESSION_ECORRUPT for what bs_meta_write cannot have written. */
+apr_status_t bs_meta_read(bs_meta_t *meta, const bsession_bytes_t *from);
+
+/** A realm's name as its record keeps it; case does not count. */
+apr_status_t bs_realm_digest(const char *name, unsigned char realm[BS_REALM_SIZE]);
+
+#endif

@@ -1,0 +1,385 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+#include "session.h"
+
+#include <string.h>
+
+#include "log.h"
+#include "mod_bsession.h"
+
+/* For so long after a login a request with the token from before it is one that was under way. */
+#define STRAGGLER_TIME apr_time_from_sec(30)
+/* With less life left than this (or a tenth of the idle time) the touch does not wait for the end. */
+#define TOUCH_FIRST    apr_time_from_sec(30)
+
+bs_session_t *bs_session_open(apr_pool_t *pool, const bs_terms_t *terms, const bs_token_t *presented,
+                              int npresented, void *where)
+{
+    bs_session_t *s = apr_pcalloc(pool, sizeof *s);
+    int i;
+
+    s->pool = pool;
+    s->where = where;
+    s->terms = *terms;
+    for (i = 0; i < npresented && i < BS_PRESENTED_MAX; i++) {
+        s->presented[s->npresented++] = presented[i];
+    }
+    bs_table_init(&s->table, pool, terms->max_bytes, terms->max_fields);
+    return s;
+}
+
+bs_caller_t bs_session_caller(const bs_session_t *s, apr_time_t deadline)
+{
+    bs_caller_t caller = { s->pool, s->where, deadline, 0 };
+
+    return caller;
+}
+
+/** Remember an outage: nothing of this session is asked or tried again in this request. */
+apr_status_t bs_session_failed(bs_session_t *s, apr_status_t status)
+{
+    if (!s->outage) {
+        s->outage = status;
+    }
+    return status;
+}
+
+void bs_session_lose(bs_session_t *s)
+{
+    static const bsession_fields_t none;
+
+    if (bs_session_dirty(s)) {
+        bs_store_count(s->terms.store, BS_DROPPED_CHANGES);
+    }
+    bs_table_adopt(&s->table, &none);
+    s->rotating = 0;
+    s->state = BS_GONE;
+    s->cookie = BS_COOKIE_KEEP;
+}
+
+/* ---- finding it ---- */
+
+static apr_status_t corrupt(bs_session_t *s, const bsession_key_t *key)
+{
+    char tag[BS_TAG_SIZE];
+
+    bs_key_tag(key, tag);
+    bs_log(s->where, BS_LOG_WARNING, "store %s: the record of session %s is damaged or of another "
+           "version; the session counts as empty", s->terms.store->name, tag);
+    return APR_NOTFOUND;
+}
+
+/** What the record says of this token: APR_SUCCESS, APR_NOTFOUND, BSESSION_EGONE (retired just now). */
+static apr_status_t judge(const bs_session_t *s, const bs_meta_t *meta, const bs_token_t *token)
+{
+    unsigned char digest[BS_DIGEST_SIZE];
+    apr_time_t now = s->used_at;
+
+    if (memcmp(meta->realm, s->terms.realm, BS_REALM_SIZE) != 0
+        || (s->terms.absolute && now >= meta->created + s->terms.absolute)) {
+        return APR_NOTFOUND;
+    }
+    if (bs_token_digest(token, digest) != APR_SUCCESS) {
+        return APR_EGENERAL;
+    }
+    if (bs_digest_equal(digest, meta->digest)) {
+        return APR_SUCCESS;
+    }
+    if (meta->retired_at && now < meta->retired_at + STRAGGLER_TIME
+        && bs_digest_equal(digest, meta->retired)) {
+        return BSESSION_EGONE;
+    }
+    return APR_NOTFOUND;
+}
+
+/** On success the session's record, meta and key are this token's; otherwise they are untouched. */
+apr_status_t bs_session_find(bs_session_t *s, const bs_token_t *token, apr_time_t deadline)
+{
+    bs_caller_t caller = bs_session_caller(s, deadline);
+    bsession_record_t record;
+    bsession_key_t key;
+    bs_meta_t meta;
+    apr_status_t status;
+
+    bs_token_key(token, &key);
+    status = bs_store_load(s->terms.store, &caller, &key, &record);
+    if (status == APR_SUCCESS) {
+        status = bs_meta_read(&meta, &record.meta);
+    }
+    if (status == APR_SUCCESS) {
+        s->used_at = apr_time_now();
+        status = judge(s, &meta, token);
+    }
+    if (status == APR_SUCCESS) {
+        s->record = record;
+        s->meta = meta;
+        s->key = key;
+        s->stale = 0;
+    }
+    return status == BSESSION_ECORRUPT ? corrupt(s, &key) : status;
+}
+
+static void found(bs_session_t *s, const bs_token_t *token)
+{
+    s->token = *token;
+    s->state = BS_PRESENT;
+    s->had_record = 1;
+    bs_table_adopt(&s->table, &s->record.fields);
+}
+
+/** A record that would end while the handler works is prolonged first. */
+static void touch_first(bs_session_t *s)
+{
+    apr_time_t soon = s->terms.idle / 10;
+
+    if (soon > TOUCH_FIRST) {
+        soon = TOUCH_FIRST;
+    }
+    if (s->terms.read_prolongs && !s->headers_gone && s->record.expires
+        && s->record.expires - s->used_at < soon
+        && bs_session_touch(s, 0) == APR_NOTFOUND) {
+        s->state = BS_ABSENT;
+        s->had_record = 0;
+    }
+}
+
+static apr_status_t status_of_state(const bs_session_t *s)
+{
+    switch (s->state) {
+    case BS_PRESENT:
+        return APR_SUCCESS;
+    case BS_OUTAGE:
+        return s->outage;
+    case BS_GONE:
+        return BSESSION_EGONE;
+    case BS_ABSENT:
+    case BS_RETIRED:
+    case BS_UNASKED:
+        break;
+    }
+    return s->table.nchanges ? APR_SUCCESS : APR_NOTFOUND;
+}
+
+apr_status_t bs_session_load(bs_session_t *s)
+{
+    apr_status_t status;
+    int i;
+
+    if (s->state != BS_UNASKED) {
+        return status_of_state(s);
+    }
+    s->state = BS_ABSENT;
+    for (i = 0; i < s->npresented; i++) {
+        status = bs_session_find(s, &s->presented[i], 0);
+        if (status == APR_SUCCESS) {
+            found(s, &s->presented[i]);
+            touch_first(s);
+            break;
+        }
+        if (status == BSESSION_EGONE) {
+            bs_store_count(s->terms.store, BS_RETIRED_TOKENS);
+            s->state = BS_RETIRED;
+        }
+        else if (status != APR_NOTFOUND) {
+            bs_session_failed(s, status);
+            s->state = BS_OUTAGE;
+            break;
+        }
+    }
+    return status_of_state(s);
+}
+
+/* ---- the table ---- */
+
+const bsession_field_t *bs_session_get(bs_session_t *s, const char *key)
+{
+    return bs_session_load(s) == APR_SUCCESS ? bs_table_find(&s->table, key, strlen(key)) : NULL;
+}
+
+int bs_session_dirty(const bs_session_t *s)
+{
+    return s->table.nchanges || (s->rotating && s->state == BS_PRESENT);
+}
+
+int bs_session_exists(const bs_session_t *s)
+{
+    return s->state == BS_PRESENT || ((s->state == BS_ABSENT || s->state == BS_RETIRED)
+                                      && s->table.nchanges);
+}
+
+/** Before a change: is there, or can there be, something to change? */
+static apr_status_t may_change(bs_session_t *s)
+{
+    apr_status_t status = bs_session_load(s);
+
+    if (s->outage) {
+        return s->outage;
+    }
+    if (status == APR_SUCCESS || status == APR_NOTFOUND) {
+        return s->headers_gone && s->state != BS_PRESENT ? BSESSION_ELATE : APR_SUCCESS;
+    }
+    return status;
+}
+
+apr_status_t bs_session_set(bs_session_t *s, const char *key, const void *value, apr_size_t len)
+{
+    apr_status_t status = may_change(s);
+
+    return status ? status : bs_table_set(&s->table, key, strlen(key), value, len);
+}
+
+apr_status_t bs_session_add(bs_session_t *s, const char *key, const void *value, apr_size_t len)
+{
+    apr_status_t status = may_change(s);
+
+    return status ? status : bs_table_add(&s->table, key, strlen(key), value, len);
+}
+
+apr_status_t bs_session_incr(bs_session_t *s, const char *key, apr_int64_t by, apr_int64_t *now)
+{
+    apr_status_t status = may_change(s);
+
+    return status ? status : bs_table_incr(&s->table, key, strlen(key), by, now);
+}
+
+/* Unset and clear of what was never stored leave nothing to create. */
+
+static void forget_if_nothing_is_left(bs_session_t *s)
+{
+    if (s->state != BS_PRESENT && s->table.fields.count == 0) {
+        bs_table_saved(&s->table);
+    }
+}
+
+apr_status_t bs_session_unset(bs_session_t *s, const char *key)
+{
+    apr_status_t status = may_change(s);
+
+    if (status == BSESSION_ELATE) {
+        return APR_SUCCESS;             /* no session, no key */
+    }
+    if (status == APR_SUCCESS) {
+        status = bs_table_unset(&s->table, key, strlen(key));
+        forget_if_nothing_is_left(s);
+    }
+    return status;
+}
+
+apr_status_t bs_session_clear(bs_session_t *s)
+{
+    apr_status_t status = may_change(s);
+
+    if (status == BSESSION_ELATE) {
+        return APR_SUCCESS;
+    }
+    if (status == APR_SUCCESS) {
+        bs_table_clear(&s->table);
+        forget_if_nothing_is_left(s);
+    }
+    return status;
+}
+
+apr_status_t bs_session_rotate(bs_session_t *s)
+{
+    apr_status_t status = bs_session_load(s);
+
+    if (s->outage) {
+        return s->outage;
+    }
+    if (status != APR_SUCCESS && status != APR_NOTFOUND) {
+        return status;
+    }
+    if (s->headers_gone) {
+        return BSESSION_ELATE;
+    }
+    s->rotating = 1;
+    return APR_SUCCESS;
+}
+
+/* ---- lives ---- */
+
+apr_time_t bs_session_new_end(const bs_session_t *s, apr_time_t now)
+{
+    apr_time_t end = now + s->terms.idle;
+
+    if (s->terms.absolute && end > s->meta.created + s->terms.absolute) {
+        end = s->meta.created + s->terms.absolute;
+    }
+    return end;
+}
+
+apr_int64_t bs_session_seconds_left(const bs_session_t *s, apr_time_t now)
+{
+    apr_time_t left = s->record.expires - now;
+
+    return left > 0 ? (left + APR_USEC_PER_SEC - 1) / APR_USEC_PER_SEC : 0;
+}
+
+apr_status_t bs_session_touch(bs_session_t *s, apr_time_t deadline)
+{
+    bs_caller_t caller = bs_session_caller(s, deadline);
+    apr_status_t status = bs_session_load(s);
+    apr_time_t end;
+
+    if (s->state != BS_PRESENT) {
+        return status == APR_SUCCESS ? APR_NOTFOUND : status;
+    }
+    if (s->terms.cookie_follows && s->headers_gone) {
+        return BSESSION_ELATE;
+    }
+    s->touched = 1;
+    end = bs_session_new_end(s, apr_time_now());
+    if (s->record.expires == 0 || end <= s->record.expires) {
+        return APR_SUCCESS;
+    }
+    status = bs_store_touch(s->terms.store, &caller, &s->key, end);
+    if (status == APR_SUCCESS) {
+        s->record.expires = end;
+        if (s->terms.cookie_follows && s->cookie == BS_COOKIE_KEEP) {
+            s->cookie = BS_COOKIE_SET;
+        }
+    }
+    else if (status == APR_NOTFOUND) {
+        bs_session_lose(s);
+    }
+    return status;
+}
+
+apr_status_t bs_session_touch_if_due(bs_session_t *s, apr_time_t deadline)
+{
+    apr_time_t end;
+
+    if (s->state != BS_PRESENT || !s->terms.read_prolongs || s->touched || s->outage
+        || s->record.expires == 0 || (s->terms.cookie_follows && s->headers_gone)) {
+        return APR_SUCCESS;
+    }
+    end = bs_session_new_end(s, apr_time_now());
+    if (end - s->record.expires <= s->terms.idle / 10) {
+        return APR_SUCCESS;
+    }
+    return bs_session_touch(s, deadline);
+}
+
+apr_status_t bs_session_destroy(bs_session_t *s)
+{
+    static const bsession_fields_t none;
+    bs_caller_t caller = bs_session_caller(s, 0);
+    apr_status_t status = bs_session_load(s);
+
+    if (s->outage) {
+        return s->outage;
+    }
+    if (s->state == BS_PRESENT) {
+        status = bs_store_remove(s->terms.store, &caller, &s->key, 0);
+        if (status != APR_SUCCESS && status != APR_NOTFOUND) {
+            return bs_session_failed(s, status);
+        }
+        s->state = BS_ABSENT;
+        s->cookie = s->headers_gone ? BS_COOKIE_KEEP : BS_COOKIE_DELETE;
+        bs_store_count(s->terms.store, BS_DESTROYED);
+        status = APR_SUCCESS;
+    }
+    bs_table_adopt(&s->table, &none);
+    s->rotating = 0;
+    return s->state == BS_GONE ? BSESSION_EGONE : APR_SUCCESS;
+}

@@ -1,0 +1,116 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/**
+ * @file session.h
+ * @brief One session in one client request: found by its token on first use, read and changed as a
+ *        table, saved as a list of changes.
+ *
+ * THE STATES
+ *
+ *     UNASKED ──load──> PRESENT    a record is there, and the token may open it
+ *                       ABSENT     none: the first change that is saved creates one
+ *                       RETIRED    the token was replaced by a login less than 30 s ago: reads as
+ *                                  empty; changes are dropped, unless this request logs in itself
+ *                       OUTAGE     could not be asked; stays so for this request
+ *     PRESENT ──save──> GONE       another request destroyed it, or logged in: nothing of this
+ *                                  request is kept, and no cookie is touched
+ *     PRESENT ─destroy> ABSENT
+ *
+ * WHO DECIDES WHAT. This file and session_save.c know when a record is made, kept or dropped. What an
+ * outage does to the response, and when headers leave, is the hooks' business: they read `outage`,
+ * and set `headers_gone`.
+ */
+#ifndef BS_SESSION_H
+#define BS_SESSION_H
+
+#include "cookie.h"
+#include "merge.h"
+#include "meta.h"
+#include "store_call.h"
+
+/** How a session lives; pinned by the place that opened it. */
+typedef struct {
+    bs_store_t          *store;
+    unsigned char        realm[BS_REALM_SIZE];
+    apr_interval_time_t  idle;
+    apr_interval_time_t  absolute;          /* 0 = off */
+    int                  read_prolongs;     /* BSessionSlide access, and not Passive */
+    int                  cookie_follows;    /* the cookie's life is the record's: Lifetime=idle */
+    apr_size_t           max_bytes;
+    apr_size_t           max_fields;
+} bs_terms_t;
+
+typedef enum {
+    BS_UNASKED, BS_PRESENT, BS_ABSENT, BS_RETIRED, BS_OUTAGE, BS_GONE
+} bs_state_t;
+
+typedef enum { BS_COOKIE_KEEP, BS_COOKIE_SET, BS_COOKIE_DELETE } bs_cookie_due_t;
+
+/** Of several cookies of our name this many are looked up. */
+#define BS_PRESENTED_MAX 2
+
+typedef struct {
+    apr_pool_t        *pool;                /* the initial request's */
+    void              *where;               /* for bs_log */
+    bs_terms_t         terms;
+    bs_state_t         state;
+    apr_status_t       outage;              /* the first one this request met; 0 = none */
+    bs_token_t         presented[BS_PRESENTED_MAX];
+    int                npresented;
+    bs_token_t         token;               /* while PRESENT */
+    bsession_key_t     key;
+    bsession_record_t  record;              /* as stored: revision, expires, epoch */
+    bs_meta_t          meta;
+    bs_table_t         table;
+    bs_cookie_due_t    cookie;              /* what the response must say */
+    int                had_record;          /* when the request came */
+    unsigned           rotating : 1;        /* the next save changes the token */
+    unsigned           stale : 1;           /* a merge in place met somebody else's changes */
+    unsigned           headers_gone : 1;    /* nothing that needs a cookie can be done any more */
+    unsigned           touched : 1;
+    apr_time_t         used_at;             /* when it was loaded */
+} bs_session_t;
+
+bs_session_t *bs_session_open(apr_pool_t *pool, const bs_terms_t *terms, const bs_token_t *presented,
+                              int npresented, void *where);
+
+/** Ask the store, unless that was done. APR_SUCCESS: a record is there, or changes wait for one to be
+ *  made; APR_NOTFOUND: no session; BSESSION_EGONE; anything else is an outage. */
+apr_status_t  bs_session_load(bs_session_t *s);
+
+/* Statuses as in mod_bsession.h; keys are C strings there, and so here. */
+const bsession_field_t *bs_session_get(bs_session_t *s, const char *key);
+apr_status_t  bs_session_set(bs_session_t *s, const char *key, const void *value, apr_size_t len);
+apr_status_t  bs_session_add(bs_session_t *s, const char *key, const void *value, apr_size_t len);
+apr_status_t  bs_session_unset(bs_session_t *s, const char *key);
+apr_status_t  bs_session_incr(bs_session_t *s, const char *key, apr_int64_t by, apr_int64_t *now);
+apr_status_t  bs_session_clear(bs_session_t *s);
+apr_status_t  bs_session_rotate(bs_session_t *s);
+apr_status_t  bs_session_destroy(bs_session_t *s);
+
+/** Whether a save has something to do. */
+int           bs_session_dirty(const bs_session_t *s);
+/** Whether there is one: a record, or changes that will make one. */
+int           bs_session_exists(const bs_session_t *s);
+
+/** Store what changed, now. After an outage nothing is tried again: it may have been done.
+ *  `deadline` 0 = the store's own. */
+apr_status_t  bs_session_save(bs_session_t *s, apr_time_t deadline);
+
+/** Prolong the life, and the cookie's where it follows. */
+apr_status_t  bs_session_touch(bs_session_t *s, apr_time_t deadline);
+/** The same, if this request's use asks for it and it is worth a write: where it moves the end of the
+ *  life by more than a tenth of the idle time. */
+apr_status_t  bs_session_touch_if_due(bs_session_t *s, apr_time_t deadline);
+
+/** Seconds for Max-Age of a cookie whose life follows the record's. */
+apr_int64_t   bs_session_seconds_left(const bs_session_t *s, apr_time_t now);
+
+/* Between the two files. */
+apr_status_t  bs_session_find(bs_session_t *s, const bs_token_t *token, apr_time_t deadline);
+apr_time_t    bs_session_new_end(const bs_session_t *s, apr_time_t now);
+void          bs_session_lose(bs_session_t *s);
+apr_status_t  bs_session_failed(bs_session_t *s, apr_status_t status);
+bs_caller_t   bs_session_caller(const bs_session_t *s, apr_time_t deadline);
+
+#endif

@@ -1,0 +1,296 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/* Saving: a record is created, merged into or replaced, and tried again where others were faster. */
+
+#include "session.h"
+
+#include <string.h>
+
+#include "log.h"
+#include "mod_bsession.h"
+
+/* Full jitter: a pause of anything up to this, which doubles with each try. */
+#define FIRST_PAUSE   500
+#define LONGEST_PAUSE 32000
+/* Two random keys that are the same mean that the generator is broken, not that one should go on. */
+#define CREATE_TRIES  3
+
+typedef struct {
+    bs_token_t         token;           /* the session's after this save */
+    bs_meta_t          meta;
+    bsession_record_t  record;
+    unsigned char      meta_bytes[BS_META_MAX];
+    bsession_save_t    save;
+    bsession_saved_t   saved;
+} draft_t;
+
+static void draft_record(draft_t *draft, const bs_session_t *s)
+{
+    draft->record.meta.data = (const char *)draft->meta_bytes;
+    draft->record.meta.len = bs_meta_write(&draft->meta, draft->meta_bytes);
+    draft->record.fields = s->table.fields;
+    draft->save.record = &draft->record;
+    draft->save.max_bytes = s->terms.max_bytes;
+    draft->save.max_fields = s->terms.max_fields;
+}
+
+/** What is stored is what was drafted. */
+static void settle(bs_session_t *s, const draft_t *draft)
+{
+    s->meta = draft->meta;
+    s->token = draft->token;
+    s->record.revision = draft->saved.revision;
+    s->record.epoch = draft->record.epoch;
+    if (draft->record.expires != BSESSION_KEEP && draft->record.expires > s->record.expires) {
+        s->record.expires = draft->record.expires;
+    }
+    s->rotating = 0;
+    s->touched = 1;
+    bs_table_saved(&s->table);
+}
+
+/* ---- a new record ---- */
+
+static apr_status_t create_once(bs_session_t *s, apr_time_t deadline)
+{
+    bs_caller_t caller = bs_session_caller(s, deadline);
+    draft_t draft = { .save.mode = BSESSION_CREATE };
+    apr_time_t now = apr_time_now();
+    apr_status_t status = bs_token_new(&draft.token);
+
+    if (status == APR_SUCCESS) {
+        status = bs_random_revision(&draft.save.base);
+    }
+    if (status == APR_SUCCESS) {
+        status = bs_token_digest(&draft.token, draft.meta.digest);
+    }
+    if (status != APR_SUCCESS) {
+        return status;
+    }
+    bs_token_key(&draft.token, &s->key);
+    draft.meta.created = now;
+    memcpy(draft.meta.realm, s->terms.realm, BS_REALM_SIZE);
+    s->meta = draft.meta;
+    draft.record.expires = bs_session_new_end(s, now);
+    draft_record(&draft, s);
+    status = bs_store_save(s->terms.store, &caller, &s->key, &draft.save, &draft.saved);
+    if (status == APR_SUCCESS) {
+        draft.saved.revision = draft.save.base;
+        s->record.expires = 0;
+        settle(s, &draft);
+        s->state = BS_PRESENT;
+        s->cookie = BS_COOKIE_SET;
+        bs_store_count(s->terms.store, BS_CREATED);
+    }
+    return status;
+}
+
+static apr_status_t create(bs_session_t *s, apr_time_t deadline)
+{
+    apr_status_t status = APR_EEXIST;
+    int tries;
+
+    for (tries = 0; tries < CREATE_TRIES && status == APR_EEXIST; tries++) {
+        status = create_once(s, deadline);
+    }
+    return status == APR_EEXIST ? APR_EGENERAL : status;
+}
+
+/* ---- a record that is there ---- */
+
+/** A save prolongs the life; where the cookie's follows it, only when that is worth a new cookie and
+ *  one can be sent, so that the two never drift apart. */
+static apr_time_t end_after_save(const bs_session_t *s, apr_time_t now)
+{
+    apr_time_t end = bs_session_new_end(s, now);
+
+    if (end <= s->record.expires
+        || (s->terms.cookie_follows
+            && (s->headers_gone || end - s->record.expires <= s->terms.idle / 10))) {
+        return BSESSION_KEEP;
+    }
+    return end;
+}
+
+/** A login: the old verifier is dead, and a change that was loaded under it is refused. */
+static apr_status_t draft_rotation(draft_t *draft, const bs_session_t *s, apr_time_t now)
+{
+    apr_status_t status = bs_token_renew_verifier(&draft->token);
+
+    if (status == APR_SUCCESS) {
+        memcpy(draft->meta.retired, s->meta.digest, BS_DIGEST_SIZE);
+        draft->meta.retired_at = now;
+        draft->record.epoch++;
+        draft->save.mode = BSESSION_REPLACE;
+        status = bs_token_digest(&draft->token, draft->meta.digest);
+    }
+    return status;
+}
+
+static apr_status_t update_once(bs_session_t *s, apr_time_t deadline)
+{
+    bs_caller_t caller = bs_session_caller(s, deadline);
+    draft_t draft = { .save.mode = BSESSION_MERGE };
+    apr_time_t now = apr_time_now();
+    apr_status_t status = APR_SUCCESS;
+    int rotating = s->rotating;
+
+    draft.token = s->token;
+    draft.meta = s->meta;
+    draft.record.epoch = s->record.epoch;
+    draft.record.expires = end_after_save(s, now);
+    draft.save.base = s->record.revision;
+    draft.save.changes = s->table.changes;
+    draft.save.nchanges = (apr_size_t)s->table.nchanges;
+    if (rotating) {
+        status = draft_rotation(&draft, s, now);
+    }
+    if (status != APR_SUCCESS) {
+        return status;
+    }
+    draft_record(&draft, s);
+    status = bs_store_save(s->terms.store, &caller, &s->key, &draft.save, &draft.saved);
+    if (status == APR_SUCCESS) {
+        s->stale = draft.saved.revision != draft.save.base + 1;
+        settle(s, &draft);
+        if (rotating || (s->terms.cookie_follows && draft.record.expires != BSESSION_KEEP)) {
+            s->cookie = BS_COOKIE_SET;
+        }
+        if (rotating) {
+            bs_store_count(s->terms.store, BS_ROTATED);
+        }
+    }
+    return status;
+}
+
+/** The record is loaded again, and the changes put on it. */
+static apr_status_t rebase(bs_session_t *s, apr_time_t deadline)
+{
+    apr_status_t status = bs_session_find(s, &s->token, deadline);
+    int dropped;
+
+    if (status != APR_SUCCESS) {
+        return status;
+    }
+    status = bs_table_rebase(&s->table, &s->record.fields, &dropped);
+    if (dropped) {
+        char tag[BS_TAG_SIZE];
+
+        bs_key_tag(&s->key, tag);
+        bs_log(s->where, BS_LOG_WARNING, "session %s: %d increment(s) dropped: another request has "
+               "made the value one that cannot be counted on", tag, dropped);
+    }
+    return status;
+}
+
+static void pause_between_tries(int tries, apr_time_t deadline)
+{
+    apr_interval_time_t most = tries < 7 ? FIRST_PAUSE << tries : LONGEST_PAUSE;
+    apr_time_t left = deadline - apr_time_now();
+    apr_uint32_t random = 0;
+
+    bs_random_bytes(&random, sizeof random);
+    most = random % (most + 1);
+    apr_sleep(most < left ? most : (left > 0 ? left : 0));
+}
+
+static apr_status_t update(bs_session_t *s, apr_time_t deadline)
+{
+    apr_status_t status = s->stale ? rebase(s, deadline) : APR_SUCCESS;
+    int tries;
+
+    for (tries = 0; status == APR_SUCCESS && bs_session_dirty(s); tries++) {
+        status = update_once(s, deadline);
+        if (status == APR_EMISMATCH && apr_time_now() < deadline) {
+            pause_between_tries(tries, deadline);
+            status = rebase(s, deadline);
+        }
+    }
+    return status == APR_EMISMATCH ? APR_TIMEUP : status;
+}
+
+/* ---- what becomes of it ---- */
+
+/** This request's token was replaced by another request's login. If this one is a login too (a double
+ *  click, or one repeated because its answer was lost), what it says stands on its own. */
+static apr_status_t log_in_anew(bs_session_t *s, apr_time_t deadline)
+{
+    static const bsession_fields_t none;
+    int dropped;
+
+    bs_table_rebase(&s->table, &none, &dropped);
+    if (s->table.fields.count == 0) {
+        return BSESSION_EGONE;
+    }
+    s->record.epoch = 0;
+    return create(s, deadline);
+}
+
+static apr_status_t save_by_state(bs_session_t *s, apr_time_t deadline)
+{
+    apr_status_t status;
+
+    switch (s->state) {
+    case BS_ABSENT:
+        return s->headers_gone ? BSESSION_ELATE : create(s, deadline);
+    case BS_PRESENT:
+        status = update(s, deadline);
+        break;
+    case BS_RETIRED:
+        status = BSESSION_EGONE;
+        break;
+    default:
+        return BSESSION_EGONE;
+    }
+    if (status == BSESSION_EGONE && s->rotating && !s->headers_gone) {
+        status = log_in_anew(s, deadline);
+    }
+    return status == APR_NOTFOUND ? BSESSION_EGONE : status;
+}
+
+static void drop_over_limit(bs_session_t *s, const char *what)
+{
+    char tag[BS_TAG_SIZE] = "new";
+
+    if (s->had_record) {
+        bs_key_tag(&s->key, tag);
+    }
+    bs_log(s->where, BS_LOG_WARNING, "session %s: %s; this request's changes are dropped, what was "
+           "stored stays", tag, what);
+    bs_store_count(s->terms.store, BS_DROPPED_CHANGES);
+    s->stale = s->state == BS_PRESENT;
+    s->rotating = 0;
+    bs_table_saved(&s->table);
+}
+
+apr_status_t bs_session_save(bs_session_t *s, apr_time_t deadline)
+{
+    apr_status_t status;
+
+    if (s->outage) {
+        return s->outage;
+    }
+    if (s->state == BS_GONE) {
+        return BSESSION_EGONE;
+    }
+    if (!bs_session_dirty(s)) {
+        return APR_SUCCESS;
+    }
+    if (!deadline) {
+        deadline = apr_time_now() + s->terms.store->timeout;
+    }
+    status = save_by_state(s, deadline);
+    if (status == APR_SUCCESS || status == BSESSION_ELATE) {
+        return status;
+    }
+    if (status == BSESSION_EGONE) {
+        bs_session_lose(s);
+    }
+    else if (status == APR_ENOSPC) {
+        drop_over_limit(s, "over BSessionLimit, or larger than the store takes");
+    }
+    else {
+        bs_session_failed(s, status);
+    }
+    return status;
+}

@@ -1,0 +1,93 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/**
+ * @file store_call.h
+ * @brief A named store, and the one way to call it: with a deadline, behind the circuit breaker,
+ *        counted, and with one log line for each change of state.
+ */
+#ifndef BS_STORE_CALL_H
+#define BS_STORE_CALL_H
+
+#include "breaker.h"
+#include "bsession_provider.h"
+
+typedef enum {
+    BS_VERB_LOAD, BS_VERB_SAVE, BS_VERB_TOUCH, BS_VERB_REMOVE, BS_VERB_SCAN, BS_VERB_SWEEP,
+    BS_VERBS
+} bs_verb_t;
+
+typedef enum {
+    BS_DONE,                    /* success */
+    BS_MISSED,                  /* NOTFOUND */
+    BS_CONFLICT,                /* EEXIST, EMISMATCH */
+    BS_UNFIT,                   /* ENOSPC, ECORRUPT, ENOTIMPL */
+    BS_UNKNOWN,                 /* an outage */
+    BS_SPARED,                  /* not asked: the breaker is open */
+    BS_OUTCOMES
+} bs_outcome_t;
+
+typedef enum {
+    BS_CREATED, BS_ROTATED, BS_DESTROYED, BS_DROPPED_CHANGES, BS_RETIRED_TOKENS, BS_EVENTS
+} bs_event_t;
+
+/** How long calls took: bucket n counts those of 2^n up to 2^(n+1) nanoseconds. */
+#define BS_TIME_BUCKETS 36
+
+/** What all children share of a store. All zeros is its beginning. */
+typedef struct {
+    bs_breaker_t nodes[BSESSION_NODES];
+    apr_uint64_t outcomes[BS_VERBS][BS_OUTCOMES];       /* DONE is what the times leave over */
+    apr_uint64_t times[BS_VERBS][BS_TIME_BUCKETS];
+    apr_uint64_t events[BS_EVENTS];
+    apr_uint64_t noticed;                               /* when a notice was last logged */
+    int          warned_secure;                         /* a Secure cookie left without TLS, and the
+                                                           log says so */
+} bs_store_shared_t;
+
+typedef struct {
+    const char                *name;
+    const char                *url;
+    const bsession_provider_t *provider;
+    bsession_backend_t        *backend;
+    apr_interval_time_t        timeout;
+    bs_breaker_rule_t          breaker;
+    bs_store_shared_t         *shared;
+} bs_store_t;
+
+/** Who calls. */
+typedef struct {
+    apr_pool_t *pool;           /* what is loaded lives here */
+    void       *where;          /* for bs_log */
+    apr_time_t  deadline;       /* 0 = the store's timeout= from now */
+    unsigned    flags;
+} bs_caller_t;
+
+/** The store was not asked, since the breaker is open. An outage like any other. */
+#define BS_ESPARED (APR_OS_START_USERERR + 7310)
+
+/** Whether the store answered: a status of the contract's vocabulary that is no outage. */
+int          bs_is_answer(apr_status_t status);
+
+apr_status_t bs_store_load(bs_store_t *store, const bs_caller_t *caller,
+                           const bsession_key_t *key, bsession_record_t *record);
+apr_status_t bs_store_save(bs_store_t *store, const bs_caller_t *caller,
+                           const bsession_key_t *key, const bsession_save_t *save,
+                           bsession_saved_t *saved);
+apr_status_t bs_store_touch(bs_store_t *store, const bs_caller_t *caller,
+                            const bsession_key_t *key, apr_time_t expires);
+apr_status_t bs_store_remove(bs_store_t *store, const bs_caller_t *caller,
+                             const bsession_key_t *key, apr_uint64_t revision);
+
+/** Whether calls for this key would be refused now. */
+int          bs_store_is_open(const bs_store_t *store, const bsession_key_t *key);
+
+void         bs_store_count(bs_store_t *store, bs_event_t event);
+
+/** The text of timeout=, breaker=: NULL, or a sentence. */
+const char  *bs_store_option(bs_store_t *store, const char *name, const char *value,
+                             apr_pool_t *pool, int *taken);
+
+/** What the core does for backends. */
+void         bs_services_init(bsession_services_t *services, apr_pool_t *process_pool);
+
+#endif
