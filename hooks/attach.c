@@ -1,0 +1,204 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/* The first hook of a request: what a client must not say is dropped, and its cookies are noted.
+ * Sessions are attached when somebody asks. */
+
+#include "attach.h"
+
+#include <string.h>
+
+#include "apr_lib.h"
+#include "apr_strings.h"
+#include "http_log.h"
+#include "http_protocol.h"
+#include "http_request.h"
+#include "http_ssl.h"
+
+#include "write_back.h"
+
+APLOG_USE_MODULE(bsession);
+
+/* ---- what clients must not say ---- */
+
+/** A name that Connection lists would be deleted by mod_proxy, ours that we are about to add included. */
+static void drop_from_connection(request_rec *r, const char *connection)
+{
+    const char *rest = connection, *kept = NULL;
+    char *word;
+
+    if (!ap_strcasestr(connection, "bsession")) {
+        return;
+    }
+    while ((word = ap_get_token(r->pool, &rest, 0)) && *word) {
+        if (!bs_is_our_header(word)) {
+            kept = kept ? apr_pstrcat(r->pool, kept, ", ", word, NULL) : word;
+        }
+        while (*rest == ',' || *rest == ';' || apr_isspace(*rest)) {
+            rest++;
+        }
+    }
+    if (kept) {
+        apr_table_setn(r->headers_in, "Connection", kept);
+    }
+    else {
+        apr_table_unset(r->headers_in, "Connection");
+    }
+}
+
+void bs_drop_spoofed(request_rec *r)
+{
+    const apr_array_header_t *headers = apr_table_elts(r->headers_in);
+    const apr_table_entry_t *entries = (const apr_table_entry_t *)headers->elts;
+    int i;
+
+    for (i = 0; i < headers->nelts; i++) {
+        if (bs_is_our_header(entries[i].key)) {
+            apr_table_unset(r->headers_in, entries[i].key);
+            i = -1;                     /* the table has moved */
+        }
+        else if ((entries[i].key[0] | 0x20) == 'c' && strcasecmp(entries[i].key, "Connection") == 0) {
+            drop_from_connection(r, entries[i].val);
+        }
+    }
+}
+
+/** What the request before an internal redirect was told of its session is not the next one's. */
+static void drop_redirected_variables(request_rec *r)
+{
+    const apr_array_header_t *variables = apr_table_elts(r->subprocess_env);
+    const apr_table_entry_t *entries = (const apr_table_entry_t *)variables->elts;
+    int i;
+
+    for (i = 0; i < variables->nelts; i++) {
+        const char *name = entries[i].key;
+
+        if (strncmp(name, "REDIRECT_", 9) != 0) {
+            continue;
+        }
+        while (strncmp(name, "REDIRECT_", 9) == 0) {
+            name += 9;
+        }
+        if (strncmp(name, "BSESSION", 8) == 0 || strcmp(name, "BS_NEW") == 0
+            || strcmp(name, "BS_EXPIRES") == 0 || strcmp(name, "BS_USER") == 0) {
+            apr_table_unset(r->subprocess_env, entries[i].key);
+            i = -1;
+        }
+    }
+}
+
+/* ---- finding the visit and its slots ---- */
+
+bs_visit_t *bs_visit_of(const request_rec *r)
+{
+    for (;;) {
+        if (r->prev) {
+            r = r->prev;
+        }
+        else if (r->main) {
+            r = r->main;
+        }
+        else {
+            return ap_get_module_config(r->request_config, &bsession_module);
+        }
+    }
+}
+
+static int is_secure(const bs_cookie_t *cookie, const request_rec *r)
+{
+    return cookie->secure == BS_SECURE_AUTO ? ap_ssl_conn_is_ssl(r->connection)
+                                            : cookie->secure == BS_SECURE_ON;
+}
+
+static bs_slot_t *open_slot(bs_visit_t *visit, const bs_dir_conf_t *conf, bs_store_conf_t *store,
+                            const bs_cookie_t *cookie)
+{
+    request_rec *initial = visit->initial;
+    bs_slot_t *slot = apr_pcalloc(initial->pool, sizeof *slot);
+    bs_token_t tokens[BS_PRESENTED_MAX];
+    bs_terms_t terms;
+    int count = 0;
+
+    if (visit->cookies) {
+        count = bs_cookie_find(visit->cookies, cookie->name, cookie->name_len, tokens,
+                               BS_PRESENTED_MAX);
+    }
+    bs_conf_terms(conf, initial->server, &terms);
+    terms.store = &store->store;
+    slot->session = bs_session_open(initial->pool, &terms, tokens, count, initial);
+    slot->session->headers_gone = visit->committed;
+    slot->store = store;
+    slot->cookie = cookie;
+    slot->secure = is_secure(cookie, initial);
+    slot->anonymous = conf->anonymous == 1;
+    slot->handles[0].slot = slot->handles[1].slot = slot;
+    slot->handles[1].read_only = 1;
+    slot->next = visit->slots;
+    visit->slots = slot;
+    return slot;
+}
+
+static bs_slot_t *slot_for(request_rec *r, const bs_dir_conf_t *conf)
+{
+    bs_visit_t *visit = bs_visit_of(r);
+    bs_store_conf_t *store = bs_conf_store(conf, r->server);
+    const bs_cookie_t *cookie = bs_conf_cookie(conf);
+    bs_slot_t *slot;
+
+    if (!visit) {
+        return NULL;
+    }
+    if (!store) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "no session for %s: of several stores none is called "
+                      "\"default\", and no BSessionUse says which", r->uri);
+        return NULL;
+    }
+    for (slot = visit->slots; slot; slot = slot->next) {
+        if (slot->store == store
+            && (slot->cookie == cookie || strcmp(slot->cookie->name, cookie->name) == 0)) {
+            return slot;
+        }
+    }
+    return open_slot(visit, conf, store, cookie);
+}
+
+bs_slot_t *bs_slot_of(request_rec *r)
+{
+    const bs_dir_conf_t *conf = bs_dir_conf(r);
+
+    return bs_mode(conf) == BS_OFF ? NULL : slot_for(r, conf);
+}
+
+bsession_t *bs_handle_of(request_rec *r)
+{
+    bs_slot_t *slot = bs_slot_of(r);
+
+    return slot ? &slot->handles[bs_dir_conf(r)->mode == BS_READONLY] : NULL;
+}
+
+/* ---- the hook ---- */
+
+static int attach(request_rec *r)
+{
+    bs_visit_t *visit;
+
+    if (r->prev) {
+        bs_write_back_take(r->prev);
+        drop_redirected_variables(r);
+        return DECLINED;
+    }
+    bs_drop_spoofed(r);
+    if (r->assbackwards) {              /* HTTP/0.9 has no headers, so no cookie could be sent */
+        return DECLINED;
+    }
+    visit = apr_pcalloc(r->pool, sizeof *visit);
+    visit->initial = r;
+    visit->cookies = apr_table_get(r->headers_in, "Cookie");
+    ap_set_module_config(r->request_config, &bsession_module, visit);
+    return DECLINED;
+}
+
+void bs_register_attach_hooks(apr_pool_t *p)
+{
+    (void)p;
+    ap_hook_post_read_request(attach, NULL, NULL, APR_HOOK_REALLY_FIRST);
+}

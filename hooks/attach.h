@@ -1,0 +1,66 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/**
+ * @file attach.h
+ * @brief One visit for each client request, and in it the sessions that the request uses.
+ *
+ * A *visit* belongs to the initial request; its subrequests, internal redirects and error documents
+ * find the same one. A *slot* is one session of the visit: one for each store and cookie name. The
+ * first place of the configuration that opens a slot decides its cookie's attributes and its lives.
+ * A *handle*, bsession_t, is a slot as one place sees it: read-only or not.
+ */
+#ifndef BS_ATTACH_H
+#define BS_ATTACH_H
+
+#include "config.h"
+#include "mod_bsession.h"
+
+typedef struct bs_slot_t bs_slot_t;
+
+struct bsession_t {
+    bs_slot_t *slot;
+    int        read_only;
+};
+
+struct bs_slot_t {
+    bs_slot_t         *next;
+    bs_session_t      *session;
+    bs_store_conf_t   *store;
+    const bs_cookie_t *cookie;
+    int                secure;          /* the outcome of Secure= on this connection */
+    int                anonymous;       /* BSessionOnOutage */
+    struct bsession_t  handles[2];      /* indexed by read_only */
+};
+
+typedef struct {
+    request_rec       *initial;
+    const char        *cookies;         /* the Cookie header as it came, before ours is taken out */
+    bs_slot_t         *slots;
+    const request_rec *exported;        /* the request whose environment was last prepared, */
+    const void        *exported_under;  /* and the configuration it was prepared under */
+    unsigned           required : 1;    /* Require bsession decided: the answer is private */
+    unsigned           must_refuse : 1; /* it could not decide: the answer is a 503 */
+    unsigned           refusing : 1;    /* the 503 is on its way */
+    unsigned           committed : 1;   /* headers have left, or are about to */
+    unsigned           complained : 1;  /* a late change was refused, and the log says so */
+} bs_visit_t;
+
+/** NULL for a request that failed before it was read (400, 414). */
+bs_visit_t *bs_visit_of(const request_rec *r);
+
+/** The slot that this request's configuration names, made on first use; NULL where BSession is Off. */
+bs_slot_t  *bs_slot_of(request_rec *r);
+bsession_t *bs_handle_of(request_rec *r);
+
+/** Whether a header's name is one of ours, in any spelling. */
+static inline int bs_is_our_header(const char *name)
+{
+    return (name[0] == 'B' || name[0] == 'b') && strncasecmp(name, "bsession", 8) == 0;
+}
+
+/** Takes our names out of headers that a client sent, and out of what it lists in Connection. */
+void bs_drop_spoofed(request_rec *r);
+
+void bs_register_attach_hooks(apr_pool_t *p);
+
+#endif

@@ -1,0 +1,340 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/*
+ * The commit filter stands where content is set (AP_FTYPE_CONTENT_SET): before mod_cache, which would
+ * otherwise keep cookies and write-back headers, and before mod_headers. Its first brigade, whatever it
+ * holds, is the last moment before headers leave. At the end of the request what came later is saved.
+ */
+
+#include "commit.h"
+
+#include <string.h>
+
+#include "apr_strings.h"
+#include "http_core.h"
+#include "http_log.h"
+#include "http_protocol.h"
+#include "http_request.h"
+#include "util_filter.h"
+
+#include "environment.h"
+#include "log.h"
+#include "response.h"
+#include "write_back.h"
+
+APLOG_USE_MODULE(bsession);
+
+#define RETRY_AFTER   "2"
+/* The next request on this connection waits for what is done after the response: not for long. */
+#define AFTERWARDS    apr_time_from_msec(500)
+
+static ap_filter_rec_t *commit_filter_rec, *trailers_filter_rec;
+
+typedef enum {
+    FRESH,                              /* nothing has passed yet */
+    PASSING,
+    REPLACING,                          /* the 503's own page passes, to its end */
+    SWALLOWING                          /* what a handler still writes after its page was replaced */
+} stage_t;
+
+typedef struct {
+    stage_t    stage;
+    apr_time_t touched;                 /* when a streaming answer last prolonged its sessions */
+} commit_t;
+
+/* ---- refusing ---- */
+
+int bs_refuse_early(request_rec *r)
+{
+    bs_visit_of(r)->refusing = 1;
+    apr_table_setn(r->err_headers_out, "Retry-After", RETRY_AFTER);
+    return HTTP_SERVICE_UNAVAILABLE;
+}
+
+/**
+ * The response becomes one clean 503. Each step is needed: cookies of the application must not ride on
+ * it (clear), ErrorDocument is skipped while r->status says that an error is being handled (HTTP_OK),
+ * and a handler that ignores write errors would send the rest of its page behind it (swallow).
+ */
+static apr_status_t refuse(ap_filter_t *f, commit_t *commit, apr_bucket_brigade *bb)
+{
+    request_rec *r = f->r;
+
+    bs_visit_of(r)->refusing = 1;
+    commit->stage = SWALLOWING;
+    apr_brigade_cleanup(bb);
+    apr_table_clear(r->err_headers_out);
+    apr_table_setn(r->err_headers_out, "Retry-After", RETRY_AFTER);
+    r->status = HTTP_OK;
+    r->status_line = NULL;
+    ap_die(HTTP_SERVICE_UNAVAILABLE, r);
+    return AP_FILTER_ERROR;
+}
+
+/* ---- saving ---- */
+
+/** Whether the response may still go out as it is. */
+static int save_slot(bs_slot_t *slot, apr_time_t deadline)
+{
+    bs_session_t *s = slot->session;
+    apr_status_t status;
+
+    if (s->state == BS_UNASKED) {
+        return 1;
+    }
+    if (s->outage) {
+        return slot->anonymous;
+    }
+    status = bs_session_save(s, deadline);
+    if (status == BSESSION_EGONE) {
+        bs_log(s->where, BS_LOG_INFO, "changes dropped: %s", bs_status_text(status));
+    }
+    if (s->outage) {
+        return slot->anonymous;
+    }
+    if (s->terms.cookie_follows) {
+        bs_session_touch_if_due(s, deadline);
+    }
+    return 1;
+}
+
+/** 0 where the response must become a 503. */
+static int save_all(bs_visit_t *visit)
+{
+    bs_slot_t *slot;
+    int good = !visit->must_refuse;
+
+    for (slot = visit->slots; slot; slot = slot->next) {
+        if (!save_slot(slot, 0)) {
+            good = 0;
+        }
+    }
+    return good;
+}
+
+static void headers_leave(bs_visit_t *visit)
+{
+    bs_slot_t *slot;
+
+    visit->committed = 1;
+    for (slot = visit->slots; slot; slot = slot->next) {
+        slot->session->headers_gone = 1;
+    }
+}
+
+/* ---- the filter ---- */
+
+static apr_status_t first_brigade(ap_filter_t *f, commit_t *commit, apr_bucket_brigade *bb)
+{
+    request_rec *r = f->r;
+    bs_visit_t *visit = bs_visit_of(r);
+
+    commit->stage = PASSING;
+    bs_write_back_take(r);
+    if (!visit || r->main) {            /* what a subrequest changes, its main request saves */
+        return APR_SUCCESS;
+    }
+    if (visit->refusing) {
+        commit->stage = REPLACING;
+    }
+    else if (!save_all(visit)) {
+        return refuse(f, commit, bb);
+    }
+    bs_response_finish(r, visit);
+    headers_leave(visit);
+    commit->touched = apr_time_now();
+    return APR_SUCCESS;
+}
+
+/** A long answer is use, too. */
+static void touch_while_streaming(bs_visit_t *visit, commit_t *commit)
+{
+    apr_time_t now;
+    bs_slot_t *slot;
+
+    if (!visit || !visit->slots) {
+        return;
+    }
+    now = apr_time_now();
+    for (slot = visit->slots; slot; slot = slot->next) {
+        bs_session_t *s = slot->session;
+
+        if (s->state == BS_PRESENT && s->terms.read_prolongs && !s->terms.cookie_follows
+            && !s->outage && now - commit->touched > s->terms.idle / 2) {
+            commit->touched = now;
+            bs_session_touch(s, now + AFTERWARDS);
+        }
+    }
+}
+
+static int drop_trailer(void *baton, const char *name, const char *value)
+{
+    (void)value;
+    if (bs_is_our_header(name)) {
+        *(const char **)baton = name;
+        return 0;
+    }
+    return 1;
+}
+
+static void drop_trailers(request_rec *r)
+{
+    const char *name;
+
+    if (!r->trailers_out) {
+        return;
+    }
+    do {
+        name = NULL;
+        apr_table_do(drop_trailer, &name, r->trailers_out, NULL);
+        if (name) {
+            apr_table_unset(r->trailers_out, name);
+        }
+    } while (name);
+}
+
+static int ends_with_eos(const apr_bucket_brigade *bb)
+{
+    const apr_bucket *b;
+
+    for (b = APR_BRIGADE_LAST(bb); b != APR_BRIGADE_SENTINEL(bb); b = APR_BUCKET_PREV(b)) {
+        if (APR_BUCKET_IS_EOS(b)) {
+            return 1;
+        }
+        if (!APR_BUCKET_IS_METADATA(b)) {
+            return 0;
+        }
+    }
+    return 0;
+}
+
+static apr_status_t commit_filter(ap_filter_t *f, apr_bucket_brigade *bb)
+{
+    commit_t *commit = f->ctx;
+    apr_status_t status;
+    int last;
+
+    if (APR_BRIGADE_EMPTY(bb)) {
+        return APR_SUCCESS;
+    }
+    if (commit->stage == SWALLOWING) {
+        apr_brigade_cleanup(bb);
+        return APR_SUCCESS;
+    }
+    if (commit->stage == FRESH) {
+        status = first_brigade(f, commit, bb);
+        if (status != APR_SUCCESS) {
+            return status;
+        }
+    }
+    else {
+        touch_while_streaming(bs_visit_of(f->r), commit);
+    }
+    last = ends_with_eos(bb);
+    if (last) {
+        drop_trailers(f->r);
+    }
+    status = ap_pass_brigade(f->next, bb);
+    if (last && commit->stage == REPLACING) {
+        commit->stage = SWALLOWING;
+    }
+    return status;
+}
+
+static void insert_commit_filter(request_rec *r)
+{
+    commit_t *commit = apr_pcalloc(r->pool, sizeof *commit);
+
+    ap_add_output_filter_handle(commit_filter_rec, commit, r, r->connection);
+}
+
+/** mod_proxy and CGI answers to an `Upgrade` bypass the filters with their 101. */
+static void save_before_upgrade(request_rec *r)
+{
+    bs_visit_t *visit = bs_visit_of(r);
+
+    if (visit && visit->slots && !r->main && apr_table_get(r->headers_in, "Upgrade")
+        && save_all(visit)) {
+        bs_response_finish(r, visit);
+    }
+}
+
+/* ---- trailers of the request, which MergeTrailers puts among its headers ---- */
+
+static apr_status_t trailers_filter(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_mode_t mode,
+                                    apr_read_type_e block, apr_off_t readbytes)
+{
+    apr_status_t status = ap_get_brigade(f->next, bb, mode, block, readbytes);
+
+    if (status == APR_SUCCESS && !APR_BRIGADE_EMPTY(bb)
+        && APR_BUCKET_IS_EOS(APR_BRIGADE_LAST(bb))) {
+        bs_drop_spoofed(f->r);
+    }
+    return status;
+}
+
+static void insert_filters(request_rec *r)
+{
+    insert_commit_filter(r);
+    if (apr_table_get(r->headers_in, "Transfer-Encoding")) {
+        ap_add_input_filter_handle(trailers_filter_rec, NULL, r, r->connection);
+    }
+    save_before_upgrade(r);
+}
+
+/** ap_send_error_response has not yet swapped the tables that the handler filled. */
+static void insert_filters_for_error(request_rec *r)
+{
+    bs_write_back_take(r);
+    insert_commit_filter(r);
+}
+
+/* ---- afterwards ---- */
+
+/** Saves what was changed while the body streamed, and prolongs what was only read. One bounded
+ *  attempt each; none while the store is being left alone. */
+static int afterwards(request_rec *r)
+{
+    bs_visit_t *visit = bs_visit_of(r);
+    bs_slot_t *slot;
+
+    if (!visit || visit->refusing) {
+        return DECLINED;
+    }
+    for (slot = visit->slots; slot; slot = slot->next) {
+        bs_session_t *s = slot->session;
+        apr_time_t deadline;
+        apr_status_t status;
+
+        if (s->state != BS_PRESENT || s->outage
+            || bs_store_is_open(s->terms.store, &s->key)) {
+            continue;
+        }
+        s->headers_gone = 1;
+        deadline = apr_time_now() + AFTERWARDS;
+        status = bs_session_save(s, deadline);
+        if (status != APR_SUCCESS) {
+            ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r, "what was changed while the response was "
+                          "on its way could not be saved: %s", bs_status_text(status));
+        }
+        else {
+            bs_session_touch_if_due(s, deadline);
+        }
+    }
+    return DECLINED;
+}
+
+void bs_register_commit_hooks(apr_pool_t *p)
+{
+    static const char *const after[] = { "mod_session.c", NULL };
+    static const char *const before[] = { "mod_headers.c", NULL };
+
+    (void)p;
+    commit_filter_rec = ap_register_output_filter("BSESSION_COMMIT", commit_filter, NULL,
+                                                  AP_FTYPE_CONTENT_SET);
+    trailers_filter_rec = ap_register_input_filter("BSESSION_TRAILERS", trailers_filter, NULL,
+                                                   AP_FTYPE_CONTENT_SET);
+    ap_hook_insert_filter(insert_filters, after, before, APR_HOOK_LAST);
+    ap_hook_insert_error_filter(insert_filters_for_error, after, before, APR_HOOK_LAST);
+    ap_hook_log_transaction(afterwards, NULL, NULL, APR_HOOK_REALLY_LAST);
+}

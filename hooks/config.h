@@ -1,0 +1,109 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/**
+ * @file config.h
+ * @brief What httpd.conf and .htaccess say: the stores, and how each place uses them.
+ */
+#ifndef BS_CONFIG_H
+#define BS_CONFIG_H
+
+#include "httpd.h"
+#include "http_config.h"
+
+#include "session.h"
+
+extern module AP_MODULE_DECLARE_DATA bsession_module;
+
+#define BS_UNSET (-1)
+
+typedef enum { BS_OFF, BS_ON, BS_READONLY, BS_PASSIVE } bs_mode_t;
+
+/* ---- the stores: one list for the whole server, in pconf ---- */
+
+typedef struct {
+    bs_store_t store;               /* store.provider is NULL while it is only named, by BSessionUse */
+    const char *definition;         /* url and options as configured, to compare a second one */
+    const char *named_at;           /* "file:line" of who named it */
+    int         implied;            /* the memory: store of a configuration that defines none */
+} bs_store_conf_t;
+
+typedef struct {
+    apr_array_header_t *list;       /* of bs_store_conf_t *, which stay where they are */
+    bs_store_conf_t    *fallback;   /* where no BSessionUse says; set when all is read */
+    apr_array_header_t *places;     /* of bs_place_t: what check_config looks at again */
+    bsession_services_t services;
+} bs_stores_t;
+
+/* ---- a place: Directory, Location, .htaccess ---- */
+
+typedef struct {
+    int                  mode;              /* bs_mode_t */
+    bs_store_conf_t     *use;
+    bs_cookie_t         *cookie;
+    apr_interval_time_t  idle;
+    apr_interval_time_t  absolute;          /* 0 = off */
+    int                  slide_on_write;
+    apr_int64_t          max_bytes;
+    apr_int64_t          max_keys;
+    int                  anonymous;         /* BSessionOnOutage */
+    int                  env;               /* bs_env_t */
+    apr_array_header_t  *env_keys;          /* of const char *, with BS_ENV_KEYS */
+    int                  write_back;
+} bs_dir_conf_t;
+
+typedef enum { BS_ENV_OFF, BS_ENV_ALL, BS_ENV_KEYS } bs_env_t;
+
+/** A place that says anything of mode, cookie or store, remembered for check_config; a place that
+ *  says several is there several times. */
+typedef struct {
+    server_rec    *server;
+    bs_dir_conf_t *conf;
+    const char    *at;                      /* "file:line" */
+} bs_place_t;
+
+typedef struct {
+    bs_stores_t        *stores;
+    const char         *realm;              /* BSessionRealm, or NULL: the ServerName */
+    unsigned char       realm_digest[BS_REALM_SIZE];
+    apr_array_header_t *cookie_names;       /* of const char *: what applications must not see */
+    const char *const  *hidden;             /* the same and the default, ended by NULL */
+} bs_server_conf_t;
+
+extern const command_rec bs_directives[];
+
+void *bs_create_dir_conf(apr_pool_t *p, char *path);
+void *bs_merge_dir_conf(apr_pool_t *p, void *outer, void *inner);
+void *bs_create_server_conf(apr_pool_t *p, server_rec *s);
+void *bs_merge_server_conf(apr_pool_t *p, void *main_conf, void *host_conf);
+
+static inline bs_dir_conf_t *bs_dir_conf(const request_rec *r)
+{
+    return ap_get_module_config(r->per_dir_config, &bsession_module);
+}
+
+static inline bs_server_conf_t *bs_server_conf(const server_rec *s)
+{
+    return ap_get_module_config(s->module_config, &bsession_module);
+}
+
+/* The effective values, defaults included. */
+static inline int bs_mode(const bs_dir_conf_t *conf)
+{
+    return conf->mode == BS_UNSET ? BS_OFF : conf->mode;
+}
+
+const bs_cookie_t *bs_conf_cookie(const bs_dir_conf_t *conf);
+bs_store_conf_t   *bs_conf_store(const bs_dir_conf_t *conf, const server_rec *s);
+void               bs_conf_terms(const bs_dir_conf_t *conf, const server_rec *s, bs_terms_t *terms);
+
+/* In config_stores.c: what becomes of the stores when all is read. */
+
+/** BSessionStore's words -> a defined store, or a sentence. */
+const char *bs_define_store(cmd_parms *cmd, int argc, char *const argv[]);
+/** The store of this name, which may be defined later. */
+bs_store_conf_t *bs_name_store(bs_stores_t *stores, const char *name, const char *at,
+                               apr_pool_t *p);
+/** Registers check_config, post_config and child_init. */
+void bs_register_config_hooks(apr_pool_t *p);
+
+#endif

@@ -1,0 +1,432 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/* The stores: defined by directives, checked when all is read, opened by the parent. */
+
+#include "config.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "ap_mpm.h"
+#include "ap_provider.h"
+#include "apr_strings.h"
+#include "http_core.h"
+#include "http_log.h"
+#include "http_main.h"
+#include "unixd.h"
+
+#include "log.h"
+
+APLOG_USE_MODULE(bsession);
+
+#define STORE_TIMEOUT apr_time_from_sec(2)
+/* Part of the name under which a store's counters outlive a graceful restart: another layout of
+ * bs_store_shared_t must not find them. */
+#define SHARED_LAYOUT   1
+
+/* ---- defining ---- */
+
+static int scheme_length(const char *url)
+{
+    const char *colon = strchr(url, ':');
+
+    return colon ? (int)(colon - url) : 0;
+}
+
+static const char *known_schemes(apr_pool_t *p)
+{
+    apr_array_header_t *names = ap_list_provider_names(p, BSESSION_PROVIDER_GROUP,
+                                                       BSESSION_PROVIDER_VERSION);
+    const char *text = "";
+    int i;
+
+    for (i = 0; i < names->nelts; i++) {
+        text = apr_pstrcat(p, text, i ? ", " : "",
+                           APR_ARRAY_IDX(names, i, ap_list_provider_names_t).provider_name, ":",
+                           NULL);
+    }
+    return text;
+}
+
+static const char *find_provider(const bsession_provider_t **provider, const char *url,
+                                 apr_pool_t *p)
+{
+    const char *scheme = apr_pstrmemdup(p, url, (apr_size_t)scheme_length(url));
+
+    *provider = ap_lookup_provider(BSESSION_PROVIDER_GROUP, scheme, BSESSION_PROVIDER_VERSION);
+    if (!*provider) {
+        return apr_psprintf(p, "no module that is loaded serves \"%s\": the stores to be had are %s",
+                            url, known_schemes(p));
+    }
+    if ((*provider)->abi != BSESSION_PROVIDER_ABI) {
+        return apr_psprintf(p, "the module for \"%s:\" was built for another version of "
+                            "mod_bsession (its ABI is %d, ours %d): build it anew", scheme,
+                            (*provider)->abi, BSESSION_PROVIDER_ABI);
+    }
+    return NULL;
+}
+
+bs_store_conf_t *bs_name_store(bs_stores_t *stores, const char *name, const char *at,
+                               apr_pool_t *p)
+{
+    bs_store_conf_t *store;
+    int i;
+
+    for (i = 0; i < stores->list->nelts; i++) {
+        store = APR_ARRAY_IDX(stores->list, i, bs_store_conf_t *);
+        if (strcmp(store->store.name, name) == 0) {
+            return store;
+        }
+    }
+    store = apr_pcalloc(p, sizeof *store);
+    store->store.name = apr_pstrdup(p, name);
+    store->named_at = at;
+    APR_ARRAY_PUSH(stores->list, bs_store_conf_t *) = store;
+    return store;
+}
+
+/** `key=value` words: the core's are taken, the rest is the backend's. */
+static const char *split_options(bs_store_t *store, bsession_options_t *options, int count,
+                                 char *const words[], apr_pool_t *p)
+{
+    bsession_option_t *list = apr_pcalloc(p, (apr_size_t)(count + 1) * sizeof *list);
+    const char *wrong = NULL;
+    int i, taken;
+
+    options->list = list;
+    options->count = 0;
+    for (i = 0; i < count && !wrong; i++) {
+        const char *equals = strchr(words[i], '=');
+        const char *name;
+
+        if (!equals || equals == words[i]) {
+            return apr_psprintf(p, "\"%s\" is no option: they are written key=value", words[i]);
+        }
+        name = apr_pstrmemdup(p, words[i], (apr_size_t)(equals - words[i]));
+        wrong = bs_store_option(store, name, equals + 1, p, &taken);
+        if (!taken) {
+            list[options->count].name = name;
+            list[options->count++].value = equals + 1;
+        }
+    }
+    return wrong;
+}
+
+static const char *define(bs_stores_t *stores, bs_store_t *store, const char *url, int count,
+                          char *const words[], apr_pool_t *p)
+{
+    static const bs_breaker_rule_t breaker = BS_BREAKER_DEFAULT;
+    const bsession_provider_t *provider;
+    bsession_options_t options;
+    const char *wrong;
+
+    store->timeout = STORE_TIMEOUT;
+    store->breaker = breaker;
+    wrong = find_provider(&provider, url, p);
+    if (!wrong) {
+        wrong = split_options(store, &options, count, words, p);
+    }
+    if (!wrong) {
+        wrong = provider->create(&store->backend, store->name, url, &options, &stores->services, p);
+    }
+    if (!wrong) {
+        store->url = url;
+        store->provider = provider;
+    }
+    return wrong;
+}
+
+const char *bs_define_store(cmd_parms *cmd, int argc, char *const argv[])
+{
+    bs_stores_t *stores = bs_server_conf(cmd->server)->stores;
+    const char *definition = "", *wrong;
+    bs_store_conf_t *store;
+    int i;
+
+    if (argc < 2) {
+        return "BSessionStore takes a name, a URL such as memory:, and options such as size=64M";
+    }
+    if (strspn(argv[0], "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.")
+        != strlen(argv[0]) || strlen(argv[0]) > 64 || !*argv[0]) {
+        return "BSessionStore: a name is 1 to 64 letters, digits, _, - and .";
+    }
+    for (i = 1; i < argc; i++) {
+        definition = apr_pstrcat(cmd->pool, definition, argv[i], "\n", NULL);
+    }
+    store = bs_name_store(stores, argv[0], NULL, cmd->pool);
+    if (store->definition) {
+        return strcmp(store->definition, definition) == 0 ? NULL
+             : apr_psprintf(cmd->pool, "BSessionStore: \"%s\" is defined already, and differently: "
+                            "a store's name is known in the whole server", argv[0]);
+    }
+    wrong = define(stores, &store->store, argv[1], argc - 2, argv + 2, cmd->pool);
+    store->definition = definition;
+    return wrong ? apr_psprintf(cmd->pool, "BSessionStore %s: %s", argv[0], wrong) : NULL;
+}
+
+/* ---- when all is read ---- */
+
+/** `default`, else the only one there is, else none; where nothing is defined at all, memory:. */
+static const char *settle_fallback(bs_stores_t *stores, apr_pool_t *p)
+{
+    bs_store_conf_t *store, *only = NULL;
+    int i, defined = 0;
+
+    for (i = 0; i < stores->list->nelts; i++) {
+        store = APR_ARRAY_IDX(stores->list, i, bs_store_conf_t *);
+        if (store->store.provider) {
+            defined++;
+            only = store;
+            if (strcmp(store->store.name, "default") == 0) {
+                stores->fallback = store;
+            }
+        }
+    }
+    if (stores->fallback || defined) {
+        stores->fallback = stores->fallback ? stores->fallback : (defined == 1 ? only : NULL);
+        return NULL;
+    }
+    store = bs_name_store(stores, "default", NULL, p);
+    store->implied = 1;
+    stores->fallback = store;
+    return define(stores, &store->store, "memory:", 0, NULL, p);
+}
+
+static int check_names(const bs_stores_t *stores, const server_rec *s)
+{
+    int i, status = OK;
+
+    for (i = 0; i < stores->list->nelts; i++) {
+        const bs_store_conf_t *store = APR_ARRAY_IDX(stores->list, i, bs_store_conf_t *);
+
+        if (!store->store.provider) {
+            ap_log_error(APLOG_MARK, APLOG_CRIT, 0, s, "%s: BSessionUse: no BSessionStore defines "
+                         "\"%s\"", store->named_at, store->store.name);
+            status = HTTP_INTERNAL_SERVER_ERROR;
+        }
+    }
+    return status;
+}
+
+static const bs_dir_conf_t *effective(const bs_place_t *place, apr_pool_t *p)
+{
+    void *base = ap_get_module_config(place->server->lookup_defaults, &bsession_module);
+
+    return base == place->conf ? place->conf : bs_merge_dir_conf(p, base, place->conf);
+}
+
+static int some_place_chooses(const bs_stores_t *stores, const server_rec *s)
+{
+    int i;
+
+    for (i = 0; i < stores->places->nelts; i++) {
+        const bs_place_t *place = &APR_ARRAY_IDX(stores->places, i, bs_place_t);
+
+        if (place->server == s && place->conf->use) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/** Several stores, none of them called default, and nobody who chooses. Where some places of a server
+ *  choose, an outer one may do so for an inner, which cannot be seen from here: a request tells. */
+static int check_choice(const bs_stores_t *stores, const server_rec *s, apr_pool_t *p)
+{
+    int i;
+
+    for (i = 0; !stores->fallback && i < stores->places->nelts; i++) {
+        const bs_place_t *place = &APR_ARRAY_IDX(stores->places, i, bs_place_t);
+        const bs_dir_conf_t *conf = effective(place, p);
+
+        if (bs_mode(conf) != BS_OFF && !conf->use && !some_place_chooses(stores, place->server)) {
+            ap_log_error(APLOG_MARK, APLOG_CRIT, 0, s, "%s: of several stores none is called "
+                         "\"default\": say which with BSessionUse", place->at);
+            return HTTP_INTERNAL_SERVER_ERROR;
+        }
+    }
+    return OK;
+}
+
+static int paths_overlap(const char *a, const char *b)
+{
+    apr_size_t len = strlen(a) < strlen(b) ? strlen(a) : strlen(b);
+
+    return strncmp(a, b, len) == 0;
+}
+
+/** Two stores behind one cookie: each would take the other's token for a stranger's. */
+static void warn_of_shared_cookies(const bs_stores_t *stores, apr_pool_t *p)
+{
+    int i, j;
+
+    for (i = 0; i < stores->places->nelts; i++) {
+        const bs_place_t *a = &APR_ARRAY_IDX(stores->places, i, bs_place_t);
+        const bs_dir_conf_t *one = effective(a, p);
+
+        for (j = 0; j < i; j++) {
+            const bs_place_t *b = &APR_ARRAY_IDX(stores->places, j, bs_place_t);
+            const bs_dir_conf_t *other = effective(b, p);
+
+            if (a->server == b->server && bs_mode(one) != BS_OFF && bs_mode(other) != BS_OFF
+                && bs_conf_store(one, a->server) != bs_conf_store(other, b->server)
+                && strcmp(bs_conf_cookie(one)->name, bs_conf_cookie(other)->name) == 0
+                && paths_overlap(bs_conf_cookie(one)->path, bs_conf_cookie(other)->path)) {
+                ap_log_error(APLOG_MARK, APLOG_WARNING, 0, a->server, "%s and %s: two stores with one "
+                             "cookie, \"%s\", on paths that overlap: each visit to one ends the "
+                             "session in the other; give one a BSessionCookie of its own", b->at,
+                             a->at, bs_conf_cookie(one)->name);
+                return;
+            }
+        }
+    }
+}
+
+static int check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
+{
+    bs_stores_t *stores = bs_server_conf(s)->stores;
+    const char *wrong = settle_fallback(stores, pconf);
+
+    (void)plog;
+    if (wrong) {
+        ap_log_error(APLOG_MARK, APLOG_CRIT, 0, s, "the default store, memory:, %s", wrong);
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    if (check_names(stores, s) != OK) {
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    if (check_choice(stores, s, ptemp) != OK) {
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    warn_of_shared_cookies(stores, ptemp);
+    return OK;
+}
+
+/* ---- opening ---- */
+
+static void log_for_core(void *where, bs_level_t level, const char *text)
+{
+    static const int levels[] = { APLOG_ERR, APLOG_WARNING, APLOG_INFO, APLOG_DEBUG };
+    const request_rec *r = where;
+
+    if (r) {
+        ap_log_rerror(APLOG_MARK, levels[level], 0, r, "%s", text);
+    }
+    else {
+        ap_log_error(APLOG_MARK, levels[level], 0, ap_server_conf, "%s", text);
+    }
+}
+
+/** Breakers and counters, which outlive graceful restarts as the children that use them do. */
+static apr_status_t share(bs_store_t *store, apr_pool_t *process_pool, apr_pool_t *p)
+{
+    const char *key = apr_psprintf(p, "mod_bsession:shared:%d:%" APR_SIZE_T_FMT ":%s", SHARED_LAYOUT,
+                                   sizeof(bs_store_shared_t), store->name);
+    void *found = NULL;
+
+    apr_pool_userdata_get(&found, key, process_pool);
+    if (!found) {
+        found = mmap(NULL, sizeof(bs_store_shared_t), PROT_READ | PROT_WRITE,
+                     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        if (found == MAP_FAILED) {
+            return errno;
+        }
+        apr_pool_userdata_set(found, key, apr_pool_cleanup_null, process_pool);
+    }
+    store->shared = found;
+    store->shared->warned_secure = 0;
+    return APR_SUCCESS;
+}
+
+static apr_status_t open_store(bs_store_t *store, server_rec *s, apr_pool_t *pconf)
+{
+    bsession_call_t call = { .deadline = apr_time_now() + store->timeout, .pool = pconf };
+    int as_root = geteuid() == 0;
+    apr_status_t status = share(store, s->process->pool, pconf);
+
+    if (status == APR_SUCCESS) {
+        status = store->provider->open(store->backend,
+                                       as_root ? (apr_int64_t)ap_unixd_config.user_id : -1,
+                                       as_root ? (apr_int64_t)ap_unixd_config.group_id : -1, &call);
+    }
+    if (status != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_CRIT, status, s, "BSessionStore %s cannot be opened: %s",
+                     store->name, call.why);
+    }
+    else if (call.why[0]) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s, "BSessionStore %s: %s", store->name, call.why);
+    }
+    return status;
+}
+
+/** What a server's applications must not see, and who may share its sessions. */
+static apr_status_t settle_server(server_rec *s, apr_pool_t *pconf)
+{
+    bs_server_conf_t *conf = bs_server_conf(s);
+    const char **hidden = apr_pcalloc(pconf, (apr_size_t)(conf->cookie_names->nelts + 2)
+                                             * sizeof *hidden);
+
+    memcpy(hidden, conf->cookie_names->elts,
+           (apr_size_t)conf->cookie_names->nelts * sizeof *hidden);
+    hidden[conf->cookie_names->nelts] = BS_COOKIE_DEFAULT_NAME;
+    conf->hidden = hidden;
+    return bs_realm_digest(conf->realm ? conf->realm : s->server_hostname, conf->realm_digest);
+}
+
+static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *main_server)
+{
+    bs_stores_t *stores = bs_server_conf(main_server)->stores;
+    apr_status_t status = bs_token_init();
+    server_rec *s;
+    int i;
+
+    (void)plog;
+    (void)ptemp;
+    bs_log_install(log_for_core);
+    for (s = main_server; s && status == APR_SUCCESS; s = s->next) {
+        status = settle_server(s, pconf);
+    }
+    if (status != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_CRIT, status, main_server, "OpenSSL offers no SHA-256, or a "
+                     "ServerName is over 255 bytes: sessions cannot be had");
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG) {
+        return OK;                      /* the first of two readings: nothing is opened yet */
+    }
+    for (i = 0; i < stores->list->nelts; i++) {
+        bs_store_conf_t *store = APR_ARRAY_IDX(stores->list, i, bs_store_conf_t *);
+
+        if (store->store.provider && open_store(&store->store, main_server, pconf) != APR_SUCCESS) {
+            return HTTP_INTERNAL_SERVER_ERROR;
+        }
+    }
+    return OK;
+}
+
+static void child_init(apr_pool_t *pchild, server_rec *s)
+{
+    bs_stores_t *stores = bs_server_conf(s)->stores;
+    int i;
+
+    for (i = 0; i < stores->list->nelts; i++) {
+        bs_store_t *store = &APR_ARRAY_IDX(stores->list, i, bs_store_conf_t *)->store;
+        bsession_call_t call = { .deadline = apr_time_now() + store->timeout, .pool = pchild };
+
+        if (store->provider && store->provider->child_init
+            && store->provider->child_init(store->backend, pchild, &call) != APR_SUCCESS) {
+            ap_log_error(APLOG_MARK, APLOG_ERR, 0, s, "BSessionStore %s: a child could not prepare: "
+                         "%s", store->name, call.why);
+        }
+    }
+}
+
+void bs_register_config_hooks(apr_pool_t *p)
+{
+    (void)p;
+    ap_hook_check_config(check_config, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_post_config(post_config, NULL, NULL, APR_HOOK_FIRST);
+    ap_hook_child_init(child_init, NULL, NULL, APR_HOOK_MIDDLE);
+}

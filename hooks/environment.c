@@ -1,0 +1,221 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/* Fixups, before mod_rewrite, and again when filters are inserted: mod_dir may have served another
+ * request's fixups in between. */
+
+#include "environment.h"
+
+#include <string.h>
+
+#include "apr_lib.h"
+#include "apr_strings.h"
+#include "http_log.h"
+#include "http_request.h"
+
+#include "commit.h"
+#include "log.h"
+
+APLOG_USE_MODULE(bsession);
+
+#define PREFIX     "BSESSION_"
+#define PREFIX_LEN 9
+
+/* ---- our cookies are taken out ---- */
+
+static void hide_cookies(request_rec *r)
+{
+    const char *header = apr_table_get(r->headers_in, "Cookie"), *left = header;
+    const bs_dir_conf_t *conf = bs_dir_conf(r);
+
+    if (!header) {
+        return;
+    }
+    left = bs_cookie_strip(header, bs_server_conf(r->server)->hidden, r->pool);
+    if (left && conf->cookie) {         /* .htaccess may name one that the server does not know */
+        const char *own[] = { conf->cookie->name, NULL };
+
+        left = bs_cookie_strip(left, own, r->pool);
+    }
+    if (!left) {
+        apr_table_unset(r->headers_in, "Cookie");
+    }
+    else if (left != header) {
+        apr_table_setn(r->headers_in, "Cookie", left);
+    }
+}
+
+/* ---- variables ---- */
+
+/** The variable's name, and whether the key had to be bent for it. */
+static const char *variable_name(const bsession_bytes_t *key, int *bent, apr_pool_t *p)
+{
+    char *name = apr_palloc(p, PREFIX_LEN + key->len + 1);
+    apr_size_t i;
+
+    memcpy(name, PREFIX, PREFIX_LEN);
+    *bent = 0;
+    for (i = 0; i < key->len; i++) {
+        char c = key->data[i];
+
+        if (!apr_isalnum(c) && c != '_') {
+            c = '_';
+            *bent = 1;
+        }
+        name[PREFIX_LEN + i] = c;
+    }
+    name[PREFIX_LEN + i] = '\0';
+    return name;
+}
+
+/** `a.b` and `a_b` are one variable: the key that is spelt so wins, then the one that sorts first. */
+static int is_shadowed(const bs_table_t *table, const bsession_field_t *field, const char *name,
+                       apr_pool_t *p)
+{
+    int i, bent;
+
+    for (i = 0; i < table->fields.count; i++) {
+        const bsession_field_t *other = &table->fields.list[i];
+
+        if (other != field && other->name.len == field->name.len
+            && strcmp(variable_name(&other->name, &bent, p), name) == 0
+            && (!bent || memcmp(other->name.data, field->name.data, field->name.len) < 0)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static void export_field(request_rec *r, const bs_table_t *table, const bsession_field_t *field)
+{
+    int bent;
+    const char *name = variable_name(&field->name, &bent, r->pool);
+
+    if (memchr(field->value.data, '\0', field->value.len)) {
+        ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r, "key \"%s\" is left out of the environment: its "
+                      "value contains NUL", ap_escape_logitem(r->pool, field->name.data));
+        return;
+    }
+    if (!bent || !is_shadowed(table, field, name, r->pool)) {
+        apr_table_setn(r->subprocess_env, name, field->value.data);
+    }
+}
+
+static void export_keys(request_rec *r, const bs_dir_conf_t *conf, const bs_table_t *table)
+{
+    int i;
+
+    if (conf->env == BS_ENV_ALL) {
+        for (i = 0; i < table->fields.count; i++) {
+            export_field(r, table, &table->fields.list[i]);
+        }
+        return;
+    }
+    for (i = 0; i < conf->env_keys->nelts; i++) {
+        const char *key = APR_ARRAY_IDX(conf->env_keys, i, const char *);
+        const bsession_field_t *field = bs_table_find(table, key, strlen(key));
+
+        if (field) {
+            export_field(r, table, field);
+        }
+    }
+}
+
+/** Decimal, for a time in seconds; much of what apr_psprintf costs is not needed for it. */
+static const char *seconds_text(apr_pool_t *p, apr_time_t time)
+{
+    char digits[24];
+    int at = sizeof digits;
+    apr_int64_t left = apr_time_sec(time);
+
+    do {
+        digits[--at] = (char)('0' + left % 10);
+        left /= 10;
+    } while (left > 0);
+    return apr_pstrmemdup(p, digits + at, sizeof digits - (apr_size_t)at);
+}
+
+static void export_facts(request_rec *r, const bs_session_t *s)
+{
+    char *tag = apr_palloc(r->pool, BS_TAG_SIZE);
+
+    bs_key_tag(&s->key, tag);
+    apr_table_setn(r->subprocess_env, "BSESSION", tag);
+    apr_table_setn(r->subprocess_env, "BS_NEW", s->had_record ? "0" : "1");
+    apr_table_setn(r->subprocess_env, "BS_EXPIRES", seconds_text(r->pool, s->record.expires));
+}
+
+/** What an earlier preparation of this request left, when it is prepared again. */
+static void withdraw(request_rec *r)
+{
+    const apr_array_header_t *variables = apr_table_elts(r->subprocess_env);
+    const apr_table_entry_t *entries = (const apr_table_entry_t *)variables->elts;
+    int i;
+
+    for (i = 0; i < variables->nelts; i++) {
+        const char *name = entries[i].key;
+
+        if (strncmp(name, PREFIX, PREFIX_LEN) == 0 || strcmp(name, "BSESSION") == 0
+            || strcmp(name, "BS_NEW") == 0 || strcmp(name, "BS_EXPIRES") == 0) {
+            apr_table_unset(r->subprocess_env, name);
+            i = -1;
+        }
+    }
+}
+
+static int export_session(request_rec *r, const bs_dir_conf_t *conf)
+{
+    bs_slot_t *slot = bs_slot_of(r);
+    apr_status_t status;
+
+    if (!slot) {
+        return OK;
+    }
+    status = bs_session_load(slot->session);
+    if (status == APR_SUCCESS) {
+        export_keys(r, conf, &slot->session->table);
+        if (slot->session->state == BS_PRESENT) {
+            export_facts(r, slot->session);
+        }
+    }
+    return slot->session->outage && !slot->anonymous ? bs_refuse_early(r) : OK;
+}
+
+int bs_environment_prepare(request_rec *r)
+{
+    const bs_dir_conf_t *conf = bs_dir_conf(r);
+    bs_visit_t *visit = bs_visit_of(r);
+
+    if (!visit || r->method_number == M_TRACE
+        || (visit->exported == r && visit->exported_under == r->per_dir_config)) {
+        return OK;
+    }
+    bs_drop_spoofed(r);
+    hide_cookies(r);
+    if (visit->exported) {
+        withdraw(r);
+    }
+    visit->exported = r;
+    visit->exported_under = r->per_dir_config;
+    return conf->env > BS_ENV_OFF && bs_mode(conf) != BS_OFF ? export_session(r, conf) : OK;
+}
+
+static int fixups(request_rec *r)
+{
+    int status = bs_environment_prepare(r);
+
+    return status == OK ? DECLINED : status;
+}
+
+static void prepare_again(request_rec *r)
+{
+    bs_environment_prepare(r);          /* a session that cannot be had is the commit filter's to refuse */
+}
+
+void bs_register_environment_hooks(apr_pool_t *p)
+{
+    static const char *const before[] = { "mod_rewrite.c", NULL };
+
+    (void)p;
+    ap_hook_fixups(fixups, NULL, before, APR_HOOK_REALLY_FIRST);
+    ap_hook_insert_filter(prepare_again, NULL, NULL, APR_HOOK_REALLY_FIRST);
+}

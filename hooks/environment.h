@@ -1,0 +1,17 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/**
+ * @file environment.h
+ * @brief What applications see: the session's keys as variables, and no cookie of ours.
+ */
+#ifndef BS_ENVIRONMENT_H
+#define BS_ENVIRONMENT_H
+
+#include "attach.h"
+
+/** Idempotent. OK, or a 503 where the session is wanted and cannot be had. */
+int  bs_environment_prepare(request_rec *r);
+
+void bs_register_environment_hooks(apr_pool_t *p);
+
+#endif

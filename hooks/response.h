@@ -1,0 +1,16 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/**
+ * @file response.h
+ * @brief What a response says about its session: the cookie, and who may keep a copy.
+ */
+#ifndef BS_RESPONSE_H
+#define BS_RESPONSE_H
+
+#include "attach.h"
+
+/** Puts the visit's cookies and Cache-Control into the headers of this response. Idempotent: each
+ *  instance of the filter does so anew, since httpd clears or moves these tables in between. */
+void bs_response_finish(request_rec *r, bs_visit_t *visit);
+
+#endif

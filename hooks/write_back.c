@@ -1,0 +1,187 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/*
+ * Taken in at four points, always under the configuration of the request that made them: when it is
+ * redirected internally (attach), when its error response begins and before its tables are swapped
+ * (insert_error_filter), at its first brigade, and at a subrequest's first brigade (commit).
+ */
+
+#include "write_back.h"
+
+#include <string.h>
+
+#include "apr_strings.h"
+#include "http_log.h"
+
+#include "log.h"
+#include "write_back_parse.h"
+
+APLOG_USE_MODULE(bsession);
+
+/* CGI loses the order of headers, so it is always this one. */
+enum { DESTROY, CLEAR, UNSET, SET, INCR, ROTATE, ORDERS };
+
+static const struct {
+    const char           *name;
+    bs_write_back_form_t  form;
+} orders[ORDERS] = {
+    [DESTROY] = { "BSession-Destroy", BS_YES },
+    [CLEAR]   = { "BSession-Clear",   BS_YES },
+    [UNSET]   = { "BSession-Unset",   BS_NAMES },
+    [SET]     = { "BSession-Set",     BS_PAIRS },
+    [INCR]    = { "BSession-Incr",    BS_NUMBERS },
+    [ROTATE]  = { "BSession-Rotate",  BS_YES }
+};
+
+/* What one request's tables held. */
+typedef struct {
+    request_rec        *r;
+    apr_array_header_t *lines[ORDERS];  /* of const char *; NULL = none */
+    int                 obeyed;
+} harvest_t;
+
+/* ---- taking them out ---- */
+
+static void harvest_line(harvest_t *harvest, const char *name, const char *line)
+{
+    int i;
+
+    for (i = 0; i < ORDERS; i++) {
+        if (strcasecmp(name, orders[i].name) == 0) {
+            if (!harvest->lines[i]) {
+                harvest->lines[i] = apr_array_make(harvest->r->pool, 2, sizeof(const char *));
+            }
+            APR_ARRAY_PUSH(harvest->lines[i], const char *) = line;
+            return;
+        }
+    }
+    if (harvest->obeyed) {
+        ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, harvest->r, "an application sent a header \"%s\": "
+                      "there is none of this name, it is dropped",
+                      ap_escape_logitem(harvest->r->pool, name));
+    }
+}
+
+/** Whether there were any. */
+static int harvest_table(harvest_t *harvest, apr_table_t *table)
+{
+    const apr_array_header_t *headers = apr_table_elts(table);
+    const apr_table_entry_t *entries = (const apr_table_entry_t *)headers->elts;
+    int i, found = 0;
+
+    for (i = 0; i < headers->nelts; i++) {
+        if (bs_is_our_header(entries[i].key)) {
+            harvest_line(harvest, entries[i].key, entries[i].val);
+            found = 1;
+        }
+    }
+    for (i = 0; found && i < headers->nelts; i++) {
+        if (bs_is_our_header(entries[i].key)) {
+            apr_table_unset(table, entries[i].key);
+            i = -1;                     /* the table has moved */
+        }
+    }
+    return found;
+}
+
+/* ---- doing what they say ---- */
+
+static apr_status_t obey_pair(bs_session_t *s, int order, const bsession_field_t *pair)
+{
+    apr_int64_t by = 0;
+
+    switch (order) {
+    case DESTROY:
+        return bs_session_destroy(s);
+    case CLEAR:
+        return bs_session_clear(s);
+    case UNSET:
+        return bs_session_unset(s, pair->name.data);
+    case SET:
+        return bs_session_set(s, pair->name.data, pair->value.data, pair->value.len);
+    case INCR:
+        bs_number_parse(&by, pair->value.data, pair->value.len);
+        return bs_session_incr(s, pair->name.data, by, NULL);
+    default:
+        return bs_session_rotate(s);
+    }
+}
+
+static void complain(request_rec *r, int order, const bsession_field_t *pair, apr_status_t status)
+{
+    bs_visit_t *visit = bs_visit_of(r);
+
+    if (status == BSESSION_ELATE) {
+        if (visit->complained) {
+            return;
+        }
+        visit->complained = 1;
+    }
+    ap_log_rerror(APLOG_MARK, status == BSESSION_EGONE ? APLOG_INFO : APLOG_WARNING, 0, r,
+                  "%s of \"%s\" was not done: %s", orders[order].name,
+                  ap_escape_logitem(r->pool, pair->name.data), bs_status_text(status));
+}
+
+static void obey_line(request_rec *r, bs_session_t *s, int order, const char *line)
+{
+    apr_array_header_t *pairs;
+    const char *wrong = bs_write_back_parse(&pairs, line, orders[order].form, r->pool);
+    int i;
+
+    if (wrong) {
+        ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r, "a %s header is dropped: %s",
+                      orders[order].name, wrong);
+        return;
+    }
+    for (i = 0; i < pairs->nelts; i++) {
+        const bsession_field_t *pair = &APR_ARRAY_IDX(pairs, i, bsession_field_t);
+        apr_status_t status = obey_pair(s, order, pair);
+
+        if (status != APR_SUCCESS && bs_is_answer(status)) {
+            complain(r, order, pair, status);
+        }
+        else if (s->outage) {
+            return;                     /* said by the store's own line; the commit decides */
+        }
+    }
+}
+
+static void obey(harvest_t *harvest)
+{
+    request_rec *r = harvest->r;
+    bsession_t *handle = bs_handle_of(r);
+    int order, i;
+
+    if (!handle) {
+        return;
+    }
+    if (handle->read_only) {
+        ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r, "BSession-* headers are dropped: the session is "
+                      "ReadOnly here");
+        return;
+    }
+    for (order = 0; order < ORDERS; order++) {
+        for (i = 0; harvest->lines[order] && i < harvest->lines[order]->nelts; i++) {
+            obey_line(r, handle->slot->session, order,
+                      APR_ARRAY_IDX(harvest->lines[order], i, const char *));
+        }
+    }
+}
+
+void bs_write_back_take(request_rec *r)
+{
+    const bs_dir_conf_t *conf = bs_dir_conf(r);
+    harvest_t harvest = { .r = r };
+    int found;
+
+    harvest.obeyed = conf->write_back == 1 && bs_mode(conf) != BS_OFF;
+    found = harvest_table(&harvest, r->headers_out);
+    found |= harvest_table(&harvest, r->err_headers_out);
+    if (found && harvest.obeyed) {
+        obey(&harvest);
+    }
+    else if (found) {
+        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "BSession-* headers are dropped: BSessionWriteBack "
+                      "is Off here");
+    }
+}

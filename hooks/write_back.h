@@ -1,0 +1,16 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/**
+ * @file write_back.h
+ * @brief BSession-* headers of responses, by which CGI and proxied applications change the session.
+ */
+#ifndef BS_WRITE_BACK_H
+#define BS_WRITE_BACK_H
+
+#include "attach.h"
+
+/** Takes every header of ours out of this request's response tables, and does what they say where
+ *  `BSessionWriteBack On` holds for this request. */
+void bs_write_back_take(request_rec *r);
+
+#endif

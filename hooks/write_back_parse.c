@@ -1,0 +1,105 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+#include "write_back_parse.h"
+
+#include <string.h>
+
+#include <apr_lib.h>
+#include <apr_strings.h>
+#include <apr_tables.h>
+
+#include "merge.h"
+
+static int hex(char c)
+{
+    if (c >= '0' && c <= '9') {
+        return c - '0';
+    }
+    c |= 0x20;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/** 0 where a % is not followed by two hex digits, or a raw control character stands there. */
+static int decode(bsession_bytes_t *bytes, const char *from, apr_size_t len, apr_pool_t *p)
+{
+    char *to = apr_palloc(p, len + 1);
+    apr_size_t i, n = 0;
+
+    for (i = 0; i < len; i++) {
+        if ((unsigned char)from[i] < 0x20 || from[i] == 0x7F) {
+            return 0;
+        }
+        if (from[i] == '%') {
+            if (len - i < 3 || hex(from[i + 1]) < 0 || hex(from[i + 2]) < 0) {
+                return 0;
+            }
+            to[n++] = (char)(hex(from[i + 1]) << 4 | hex(from[i + 2]));
+            i += 2;
+        }
+        else {
+            to[n++] = from[i] == '+' ? ' ' : from[i];
+        }
+    }
+    to[n] = '\0';
+    bytes->data = to;
+    bytes->len = n;
+    return 1;
+}
+
+static const char *parse_pair(bsession_field_t *pair, const char *text, apr_size_t len,
+                              bs_write_back_form_t form, apr_pool_t *p)
+{
+    const char *equals = memchr(text, '=', len);
+    apr_size_t name_len = equals ? (apr_size_t)(equals - text) : len;
+    apr_int64_t number;
+
+    if (form == BS_YES) {
+        pair->name.data = "1";
+        pair->name.len = 1;
+        return len == 1 && *text == '1' ? NULL : "expected 1";
+    }
+    if ((equals != NULL) != (form != BS_NAMES)) {
+        return form == BS_NAMES ? "expected keys without values, such as a&b"
+                                : "expected key=value pairs, such as a=1&b=2";
+    }
+    if (!decode(&pair->name, text, name_len, p) || !bs_key_valid(pair->name.data, pair->name.len)) {
+        return "a key is 1 to 128 bytes of UTF-8, urlencoded, without control characters, and does "
+               "not begin with _bs";
+    }
+    if (form == BS_NAMES) {
+        return NULL;
+    }
+    if (!decode(&pair->value, equals + 1, len - name_len - 1, p)) {
+        return "a value is urlencoded: each % is followed by two hex digits";
+    }
+    if (form == BS_NUMBERS && !bs_number_parse(&number, pair->value.data, pair->value.len)) {
+        return "expected whole numbers, such as visits=1";
+    }
+    return NULL;
+}
+
+const char *bs_write_back_parse(apr_array_header_t **pairs, const char *line,
+                                bs_write_back_form_t form, apr_pool_t *p)
+{
+    *pairs = apr_array_make(p, 8, sizeof(bsession_field_t));
+    while (*line) {
+        apr_size_t piece = strcspn(line, "&,"), len = piece;
+        const char *text = line, *wrong;
+
+        line += piece + (line[piece] != '\0');
+        while (len && (*text == ' ' || *text == '\t')) {
+            text++;
+            len--;
+        }
+        while (len && (text[len - 1] == ' ' || text[len - 1] == '\t')) {
+            len--;
+        }
+        if (len) {                      /* nothing between two separators is nothing */
+            wrong = parse_pair(apr_array_push(*pairs), text, len, form, p);
+            if (wrong) {
+                return wrong;
+            }
+        }
+    }
+    return NULL;
+}
