@@ -1,0 +1,44 @@
+"""What the documentation says, held against a build: the one that the environment variable
+BSESSION_BUILD names, or build/."""
+import os
+import pathlib
+import sys
+
+import pytest
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "http")]
+
+import httpd  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def build():
+    built = httpd.Build(os.environ.get("BSESSION_BUILD", "build"), "event")
+    built.install()
+    return built
+
+
+@pytest.fixture
+def server(build):
+    """Makes a server that is not started yet."""
+    made = []
+
+    def make(config, **more):
+        made.append(httpd.Httpd(build, config, mods=["rewrite"], **more))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.stop()
+        one.remove()
+
+
+@pytest.fixture
+def complaint(server):
+    """What configtest has against a configuration; empty where it has nothing."""
+    def of(config, **more):
+        status, said = server(config, **more).configtest()
+        return said if status else ""
+
+    return of
