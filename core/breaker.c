@@ -41,8 +41,7 @@ bs_breaker_say_t bs_breaker_ask(bs_breaker_t *breaker, const bs_breaker_rule_t *
     return BS_PROBE;
 }
 
-bs_breaker_news_t bs_breaker_answered(bs_breaker_t *breaker, bs_breaker_say_t said,
-                                      apr_uint64_t begun, apr_uint64_t now)
+bs_breaker_news_t bs_breaker_answered(bs_breaker_t *breaker, apr_uint64_t begun, apr_uint64_t now)
 {
     apr_uint64_t until = LOAD(breaker->open_until);
 
@@ -52,7 +51,7 @@ bs_breaker_news_t bs_breaker_answered(bs_breaker_t *breaker, bs_breaker_say_t sa
         }
         return BS_SAME;
     }
-    if (said != BS_PROBE && begun < LOAD(breaker->changed)) {
+    if (begun < LOAD(breaker->changed)) {
         return BS_SAME;
     }
     STORE(breaker->failures, 0);
@@ -82,12 +81,12 @@ bs_breaker_news_t bs_breaker_failed(bs_breaker_t *breaker, const bs_breaker_rule
     apr_uint64_t until = LOAD(breaker->open_until);
     apr_uint32_t failures, opened;
 
-    if (rule->failures == 0 || (said != BS_PROBE && begun < LOAD(breaker->changed))) {
+    if (begun < LOAD(breaker->changed)) {
         return BS_SAME;
     }
     if (until == 0) {
         failures = __atomic_add_fetch(&breaker->failures, 1, __ATOMIC_ACQ_REL);
-        if (failures < rule->failures) {
+        if (failures < rule->failures || rule->failures == 0) {
             return failures == 1 ? BS_FIRST_FAILURE : BS_SAME;
         }
         if (!swap(&breaker->open_until, 0, now + rest(rule, 0, random))) {
@@ -112,5 +111,7 @@ bs_breaker_news_t bs_breaker_failed(bs_breaker_t *breaker, const bs_breaker_rule
 
 int bs_breaker_is_open(const bs_breaker_t *breaker, apr_uint64_t now)
 {
-    return LOAD(breaker->open_until) > now;
+    apr_uint64_t until = LOAD(breaker->open_until);
+
+    return until != 0 && (until > now || LOAD(breaker->probe_until) > now);
 }

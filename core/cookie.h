@@ -35,11 +35,11 @@ extern const bs_cookie_t bs_cookie_default;
  *  looked at as well: name (a token of RFC 6265), path, domain, SameSite. */
 const char *bs_cookie_check(const bs_cookie_t *cookie, apr_pool_t *pool);
 
-/** Sets one attribute of BSessionCookie from its text, "SameSite=Strict"; names, and values that are
- *  words, are case-insensitive. `idle` and `session` and a time ("30d") are values of Lifetime=,
- *  `Off` one of SameSite=. NULL, or a sentence (in the pool), and then nothing was set. A path and a
- *  domain are taken as they are, but for one leading dot of a domain: bs_cookie_check looks at
- *  them, once all attributes are set. */
+/** Sets one attribute of BSessionCookie from its text, "SameSite=Strict"; names, and values that
+ *  are words, are case-insensitive. `idle` and `session` and a time ("30d") are values of
+ *  Lifetime=, `Off` one of SameSite=. NULL, or a sentence (in the pool), and then nothing was set.
+ *  A path and a domain are taken as they are, but for one leading dot of a domain: bs_cookie_check
+ *  looks at them, once all attributes are set. */
 const char *bs_cookie_attribute(bs_cookie_t *cookie, const char *text, apr_pool_t *pool);
 
 /** The tokens in well-formed cookies of this name in a Cookie header (which may be several, joined
@@ -52,9 +52,10 @@ int bs_cookie_find(const char *header, const char *name, apr_size_t name_len,
  *  into the header: it lives as long as that and the pool do. */
 const char *bs_cookie_strip(const char *header, const char *const *names, apr_pool_t *pool);
 
-/** The value of a Set-Cookie line. `secure` is the outcome of Secure=; max_age in seconds, or -1 for
- *  a cookie that ends with the browser. A NULL token writes the line that deletes the cookie: the
- *  same Path, Domain, Secure and Partitioned, Max-Age=0. */
+/** The value of a Set-Cookie line. `secure` is the outcome of Secure=; max_age in seconds, or -1
+ *  for a cookie that ends with the browser. A NULL token writes the line that deletes the cookie:
+ *  all attributes the same, since a browser takes a deletion only where it would take the cookie,
+ *  and Max-Age=0. */
 const char *bs_cookie_line(const bs_cookie_t *cookie, const bs_token_t *token, int secure,
                            apr_int64_t max_age, apr_pool_t *pool);
 

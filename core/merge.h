@@ -38,7 +38,7 @@ void bs_table_adopt(bs_table_t *table, const bsession_fields_t *loaded);
 /** The changes are applied to these fields instead. An INCR that meets no number is dropped, and
  *  counted in `dropped`. APR_ENOSPC: the result is over a limit; the table is of no use then. */
 apr_status_t bs_table_rebase(bs_table_t *table, const bsession_fields_t *loaded, int *dropped);
-/** The changes are stored. */
+/** The changes are stored, and the list of fields is the record's from now on. */
 void bs_table_saved(bs_table_t *table);
 
 /** Whether this may be the name of a key: see mod_bsession.h. */

@@ -32,20 +32,48 @@ static apr_time_t get_time(const unsigned char *from)
     return (apr_time_t)time;
 }
 
+void bs_meta_retire(bs_meta_t *meta, apr_time_t now, apr_time_t forget)
+{
+    int drop = 0;
+
+    while (drop < meta->nretired
+           && (meta->retired[drop].at < forget || meta->nretired - drop == BS_RETIRED_MAX)) {
+        drop++;
+    }
+    meta->nretired -= drop;
+    memmove(meta->retired, meta->retired + drop,
+            (size_t)meta->nretired * sizeof meta->retired[0]);
+    memcpy(meta->retired[meta->nretired].digest, meta->digest, BS_DIGEST_SIZE);
+    meta->retired[meta->nretired++].at = now;
+}
+
 apr_size_t bs_meta_write(const bs_meta_t *meta, unsigned char to[BS_META_MAX])
 {
+    unsigned char *at = to + FIXED;
+    int i;
+
     to[0] = BS_META_VERSION;
     put_time(to + 1, meta->created);
     memcpy(to + 9, meta->realm, BS_REALM_SIZE);
     memcpy(to + 17, meta->digest, BS_DIGEST_SIZE);
-    if (!meta->retired_at) {
-        return FIXED;
+    for (i = 0; i < meta->nretired; i++) {
+        at[0] = TAG_RETIRED;
+        at[1] = RETIRED_LEN;
+        memcpy(at + 2, meta->retired[i].digest, BS_DIGEST_SIZE);
+        put_time(at + 2 + BS_DIGEST_SIZE, meta->retired[i].at);
+        at += 2 + RETIRED_LEN;
     }
-    to[FIXED] = TAG_RETIRED;
-    to[FIXED + 1] = RETIRED_LEN;
-    memcpy(to + FIXED + 2, meta->retired, BS_DIGEST_SIZE);
-    put_time(to + FIXED + 2 + BS_DIGEST_SIZE, meta->retired_at);
-    return FIXED + 2 + RETIRED_LEN;
+    return (apr_size_t)(at - to);
+}
+
+static apr_status_t read_retired(bs_meta_t *meta, const unsigned char *section)
+{
+    if (section[1] != RETIRED_LEN || meta->nretired == BS_RETIRED_MAX) {
+        return BSESSION_ECORRUPT;
+    }
+    memcpy(meta->retired[meta->nretired].digest, section + 2, BS_DIGEST_SIZE);
+    meta->retired[meta->nretired++].at = get_time(section + 2 + BS_DIGEST_SIZE);
+    return APR_SUCCESS;
 }
 
 apr_status_t bs_meta_read(bs_meta_t *meta, const bsession_bytes_t *from)
@@ -59,19 +87,13 @@ apr_status_t bs_meta_read(bs_meta_t *meta, const bsession_bytes_t *from)
     meta->created = get_time(data + 1);
     memcpy(meta->realm, data + 9, BS_REALM_SIZE);
     memcpy(meta->digest, data + 17, BS_DIGEST_SIZE);
-    meta->retired_at = 0;
+    meta->nretired = 0;
     while (at < from->len) {
         const unsigned char *section = data + at;
 
-        if (from->len - at < 2 || from->len - at - 2 < section[1]) {
+        if (from->len - at < 2 || from->len - at - 2 < section[1]
+            || (section[0] == TAG_RETIRED && read_retired(meta, section) != APR_SUCCESS)) {
             return BSESSION_ECORRUPT;
-        }
-        if (section[0] == TAG_RETIRED) {
-            if (section[1] != RETIRED_LEN) {
-                return BSESSION_ECORRUPT;
-            }
-            memcpy(meta->retired, section + 2, BS_DIGEST_SIZE);
-            meta->retired_at = get_time(section + 2 + BS_DIGEST_SIZE);
         }
         at += 2u + section[1];
     }

@@ -10,7 +10,7 @@
  *      9       8     realm
  *      17      16    digest of the verifier
  *      then sections: tag, length (a byte each), contents; unknown tags are passed over
- *      'h'     24    the verifier that a login retired: its digest, and when
+ *      'h'     24    a verifier that a login retired a moment ago: its digest, and when; several
  */
 #ifndef BS_META_H
 #define BS_META_H
@@ -19,15 +19,24 @@
 
 #define BS_META_VERSION 1
 #define BS_REALM_SIZE   8
-#define BS_META_MAX     128
+#define BS_META_MAX     160
+
+/* Logins that may follow each other within the time that a retired token is remembered. */
+#define BS_RETIRED_MAX  4
 
 typedef struct {
     apr_time_t    created;
     unsigned char realm[BS_REALM_SIZE];
     unsigned char digest[BS_DIGEST_SIZE];
-    apr_time_t    retired_at;                   /* 0 = none */
-    unsigned char retired[BS_DIGEST_SIZE];
+    int           nretired;                     /* the latest last */
+    struct {
+        unsigned char digest[BS_DIGEST_SIZE];
+        apr_time_t    at;
+    } retired[BS_RETIRED_MAX];
 } bs_meta_t;
+
+/** The current verifier's digest joins the retired ones, and those before `forget` leave them. */
+void         bs_meta_retire(bs_meta_t *meta, apr_time_t now, apr_time_t forget);
 
 /** The number of bytes written. */
 apr_size_t   bs_meta_write(const bs_meta_t *meta, unsigned char to[BS_META_MAX]);

@@ -15,8 +15,8 @@
  *      2       4     length of the value
  *      6       -     name, NUL, value, NUL
  *
- * Numbers are little-endian. The NULs make C strings of what is read without copying it; meta, which
- * is the core's own and no string, has none.
+ * Numbers are little-endian. The NULs make C strings of what is read without copying it; meta,
+ * which is the core's own and no string, has none.
  */
 #ifndef BS_RECORD_H
 #define BS_RECORD_H

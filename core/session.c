@@ -7,19 +7,18 @@
 #include "log.h"
 #include "mod_bsession.h"
 
-/* For so long after a login a request with the token from before it is one that was under way. */
-#define STRAGGLER_TIME apr_time_from_sec(30)
 /* With less life left than this (or a tenth of the idle time) the touch does not wait for the end. */
 #define TOUCH_FIRST    apr_time_from_sec(30)
 
 bs_session_t *bs_session_open(apr_pool_t *pool, const bs_terms_t *terms, const bs_token_t *presented,
-                              int npresented, void *where)
+                              int npresented, bs_digest_memo_t *memo, void *where)
 {
     bs_session_t *s = apr_pcalloc(pool, sizeof *s);
     int i;
 
     s->pool = pool;
     s->where = where;
+    s->memo = memo;
     s->terms = *terms;
     for (i = 0; i < npresented && i < BS_PRESENTED_MAX; i++) {
         s->presented[s->npresented++] = presented[i];
@@ -52,7 +51,7 @@ void bs_session_lose(bs_session_t *s)
         bs_store_count(s->terms.store, BS_DROPPED_CHANGES);
     }
     bs_table_adopt(&s->table, &none);
-    s->rotating = 0;
+    s->rotating = s->prolonging = 0;
     s->state = BS_GONE;
     s->cookie = BS_COOKIE_KEEP;
 }
@@ -69,25 +68,47 @@ static apr_status_t corrupt(bs_session_t *s, const bsession_key_t *key)
     return APR_NOTFOUND;
 }
 
+static apr_status_t digest_of(const bs_session_t *s, const bs_token_t *token,
+                              unsigned char digest[BS_DIGEST_SIZE])
+{
+    bs_digest_memo_t *memo = s->memo;
+    apr_status_t status;
+
+    if (memo && memo->filled && bs_digest_equal(memo->verifier, token->verifier)) {
+        memcpy(digest, memo->digest, BS_DIGEST_SIZE);
+        return APR_SUCCESS;
+    }
+    status = bs_token_digest(token, digest);
+    if (memo && status == APR_SUCCESS) {
+        memcpy(memo->verifier, token->verifier, BS_VERIFIER_SIZE);
+        memcpy(memo->digest, digest, BS_DIGEST_SIZE);
+        memo->filled = 1;
+    }
+    return status;
+}
+
 /** What the record says of this token: APR_SUCCESS, APR_NOTFOUND, BSESSION_EGONE (retired just now). */
 static apr_status_t judge(const bs_session_t *s, const bs_meta_t *meta, const bs_token_t *token)
 {
     unsigned char digest[BS_DIGEST_SIZE];
     apr_time_t now = s->used_at;
+    int i;
 
     if (memcmp(meta->realm, s->terms.realm, BS_REALM_SIZE) != 0
         || (s->terms.absolute && now >= meta->created + s->terms.absolute)) {
         return APR_NOTFOUND;
     }
-    if (bs_token_digest(token, digest) != APR_SUCCESS) {
+    if (digest_of(s, token, digest) != APR_SUCCESS) {
         return APR_EGENERAL;
     }
     if (bs_digest_equal(digest, meta->digest)) {
         return APR_SUCCESS;
     }
-    if (meta->retired_at && now < meta->retired_at + STRAGGLER_TIME
-        && bs_digest_equal(digest, meta->retired)) {
-        return BSESSION_EGONE;
+    for (i = 0; i < meta->nretired; i++) {
+        if (now < meta->retired[i].at + BS_STRAGGLER_TIME
+            && bs_digest_equal(digest, meta->retired[i].digest)) {
+            return BSESSION_EGONE;
+        }
     }
     return APR_NOTFOUND;
 }
@@ -130,14 +151,18 @@ static void found(bs_session_t *s, const bs_token_t *token)
 /** A record that would end while the handler works is prolonged first. */
 static void touch_first(bs_session_t *s)
 {
+    apr_status_t status;
     apr_time_t soon = s->terms.idle / 10;
 
     if (soon > TOUCH_FIRST) {
         soon = TOUCH_FIRST;
     }
-    if (s->terms.read_prolongs && !s->headers_gone && s->record.expires
-        && s->record.expires - s->used_at < soon
-        && bs_session_touch(s, 0) == APR_NOTFOUND) {
+    if (!s->terms.read_prolongs || s->headers_gone || s->record.expires == 0
+        || s->record.expires - s->used_at >= soon) {
+        return;
+    }
+    status = bs_session_touch(s, 0);
+    if (status == APR_NOTFOUND) {       /* it ended between the load and this */
         s->state = BS_ABSENT;
         s->had_record = 0;
     }
@@ -198,7 +223,7 @@ const bsession_field_t *bs_session_get(bs_session_t *s, const char *key)
 
 int bs_session_dirty(const bs_session_t *s)
 {
-    return s->table.nchanges || (s->rotating && s->state == BS_PRESENT);
+    return s->table.nchanges || (s->state == BS_PRESENT && (s->rotating || s->prolonging));
 }
 
 int bs_session_exists(const bs_session_t *s)
@@ -315,29 +340,39 @@ apr_int64_t bs_session_seconds_left(const bs_session_t *s, apr_time_t now)
     return left > 0 ? (left + APR_USEC_PER_SEC - 1) / APR_USEC_PER_SEC : 0;
 }
 
+/** Where the cookie follows, the token goes out again: only a save makes sure that it is good still. */
+static apr_status_t renew(bs_session_t *s, apr_time_t deadline)
+{
+    if (s->headers_gone) {
+        return BSESSION_ELATE;
+    }
+    s->prolonging = 1;
+    return bs_session_save(s, deadline);
+}
+
 apr_status_t bs_session_touch(bs_session_t *s, apr_time_t deadline)
 {
     bs_caller_t caller = bs_session_caller(s, deadline);
     apr_status_t status = bs_session_load(s);
     apr_time_t end;
 
+    if (s->outage) {
+        return s->outage;
+    }
     if (s->state != BS_PRESENT) {
         return status == APR_SUCCESS ? APR_NOTFOUND : status;
     }
-    if (s->terms.cookie_follows && s->headers_gone) {
-        return BSESSION_ELATE;
-    }
-    s->touched = 1;
     end = bs_session_new_end(s, apr_time_now());
     if (s->record.expires == 0 || end <= s->record.expires) {
         return APR_SUCCESS;
     }
+    if (s->terms.cookie_follows) {
+        return renew(s, deadline);
+    }
+    s->touched = 1;
     status = bs_store_touch(s->terms.store, &caller, &s->key, end);
     if (status == APR_SUCCESS) {
         s->record.expires = end;
-        if (s->terms.cookie_follows && s->cookie == BS_COOKIE_KEEP) {
-            s->cookie = BS_COOKIE_SET;
-        }
     }
     else if (status == APR_NOTFOUND) {
         bs_session_lose(s);
@@ -345,41 +380,16 @@ apr_status_t bs_session_touch(bs_session_t *s, apr_time_t deadline)
     return status;
 }
 
-apr_status_t bs_session_touch_if_due(bs_session_t *s, apr_time_t deadline)
+int bs_session_touch_is_due(const bs_session_t *s)
 {
-    apr_time_t end;
-
     if (s->state != BS_PRESENT || !s->terms.read_prolongs || s->touched || s->outage
         || s->record.expires == 0 || (s->terms.cookie_follows && s->headers_gone)) {
-        return APR_SUCCESS;
+        return 0;
     }
-    end = bs_session_new_end(s, apr_time_now());
-    if (end - s->record.expires <= s->terms.idle / 10) {
-        return APR_SUCCESS;
-    }
-    return bs_session_touch(s, deadline);
+    return bs_session_new_end(s, s->used_at) - s->record.expires > s->terms.idle / 10;
 }
 
-apr_status_t bs_session_destroy(bs_session_t *s)
+apr_status_t bs_session_touch_if_due(bs_session_t *s, apr_time_t deadline)
 {
-    static const bsession_fields_t none;
-    bs_caller_t caller = bs_session_caller(s, 0);
-    apr_status_t status = bs_session_load(s);
-
-    if (s->outage) {
-        return s->outage;
-    }
-    if (s->state == BS_PRESENT) {
-        status = bs_store_remove(s->terms.store, &caller, &s->key, 0);
-        if (status != APR_SUCCESS && status != APR_NOTFOUND) {
-            return bs_session_failed(s, status);
-        }
-        s->state = BS_ABSENT;
-        s->cookie = s->headers_gone ? BS_COOKIE_KEEP : BS_COOKIE_DELETE;
-        bs_store_count(s->terms.store, BS_DESTROYED);
-        status = APR_SUCCESS;
-    }
-    bs_table_adopt(&s->table, &none);
-    s->rotating = 0;
-    return s->state == BS_GONE ? BSESSION_EGONE : APR_SUCCESS;
+    return bs_session_touch_is_due(s) ? bs_session_touch(s, deadline) : APR_SUCCESS;
 }

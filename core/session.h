@@ -46,12 +46,25 @@ typedef enum {
 
 typedef enum { BS_COOKIE_KEEP, BS_COOKIE_SET, BS_COOKIE_DELETE } bs_cookie_due_t;
 
+/** A verifier and its digest, remembered from one request of a connection to the next, since to compute
+ *  it is half of what a session costs. It decides nothing: records are asked all the same. All zeros is
+ *  its beginning; one thread at a time. */
+typedef struct {
+    int           filled;
+    unsigned char verifier[BS_VERIFIER_SIZE];
+    unsigned char digest[BS_DIGEST_SIZE];
+} bs_digest_memo_t;
+
 /** Of several cookies of our name this many are looked up. */
 #define BS_PRESENTED_MAX 2
+
+/* For so long after a login a request with the token from before it is one that was under way. */
+#define BS_STRAGGLER_TIME apr_time_from_sec(30)
 
 typedef struct {
     apr_pool_t        *pool;                /* the initial request's */
     void              *where;               /* for bs_log */
+    bs_digest_memo_t  *memo;                /* or NULL */
     bs_terms_t         terms;
     bs_state_t         state;
     apr_status_t       outage;              /* the first one this request met; 0 = none */
@@ -68,11 +81,12 @@ typedef struct {
     unsigned           stale : 1;           /* a merge in place met somebody else's changes */
     unsigned           headers_gone : 1;    /* nothing that needs a cookie can be done any more */
     unsigned           touched : 1;
+    unsigned           prolonging : 1;      /* the next save moves the end of the life */
     apr_time_t         used_at;             /* when it was loaded */
 } bs_session_t;
 
 bs_session_t *bs_session_open(apr_pool_t *pool, const bs_terms_t *terms, const bs_token_t *presented,
-                              int npresented, void *where);
+                              int npresented, bs_digest_memo_t *memo, void *where);
 
 /** Ask the store, unless that was done. APR_SUCCESS: a record is there, or changes wait for one to be
  *  made; APR_NOTFOUND: no session; BSESSION_EGONE; anything else is an outage. */
@@ -102,11 +116,12 @@ apr_status_t  bs_session_touch(bs_session_t *s, apr_time_t deadline);
 /** The same, if this request's use asks for it and it is worth a write: where it moves the end of the
  *  life by more than a tenth of the idle time. */
 apr_status_t  bs_session_touch_if_due(bs_session_t *s, apr_time_t deadline);
+int           bs_session_touch_is_due(const bs_session_t *s);
 
 /** Seconds for Max-Age of a cookie whose life follows the record's. */
 apr_int64_t   bs_session_seconds_left(const bs_session_t *s, apr_time_t now);
 
-/* Between the two files. */
+/* Between the files. */
 apr_status_t  bs_session_find(bs_session_t *s, const bs_token_t *token, apr_time_t deadline);
 apr_time_t    bs_session_new_end(const bs_session_t *s, apr_time_t now);
 void          bs_session_lose(bs_session_t *s);

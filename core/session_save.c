@@ -24,14 +24,20 @@ typedef struct {
     bsession_saved_t   saved;
 } draft_t;
 
+/** What is over a limit already, since the limit was lowered, may stay so: its owner can still log in. */
+static apr_size_t limit(apr_size_t configured, apr_size_t stored)
+{
+    return configured && configured < stored ? stored : configured;
+}
+
 static void draft_record(draft_t *draft, const bs_session_t *s)
 {
     draft->record.meta.data = (const char *)draft->meta_bytes;
     draft->record.meta.len = bs_meta_write(&draft->meta, draft->meta_bytes);
     draft->record.fields = s->table.fields;
     draft->save.record = &draft->record;
-    draft->save.max_bytes = s->terms.max_bytes;
-    draft->save.max_fields = s->terms.max_fields;
+    draft->save.max_bytes = limit(s->terms.max_bytes, bsession_fields_bytes(&s->record.fields));
+    draft->save.max_fields = limit(s->terms.max_fields, (apr_size_t)s->record.fields.count);
 }
 
 /** What is stored is what was drafted. */
@@ -44,7 +50,8 @@ static void settle(bs_session_t *s, const draft_t *draft)
     if (draft->record.expires != BSESSION_KEEP && draft->record.expires > s->record.expires) {
         s->record.expires = draft->record.expires;
     }
-    s->rotating = 0;
+    s->record.fields = s->table.fields;
+    s->rotating = s->prolonging = 0;
     s->touched = 1;
     bs_table_saved(&s->table);
 }
@@ -98,28 +105,29 @@ static apr_status_t create(bs_session_t *s, apr_time_t deadline)
 
 /* ---- a record that is there ---- */
 
-/** A save prolongs the life; where the cookie's follows it, only when that is worth a new cookie and
- *  one can be sent, so that the two never drift apart. */
+/** A save prolongs the life; where the cookie's follows it, only when that was asked for or is worth a
+ *  new cookie, and one can be sent, so that the two never drift apart. */
 static apr_time_t end_after_save(const bs_session_t *s, apr_time_t now)
 {
     apr_time_t end = bs_session_new_end(s, now);
 
-    if (end <= s->record.expires
-        || (s->terms.cookie_follows
-            && (s->headers_gone || end - s->record.expires <= s->terms.idle / 10))) {
+    if (end <= s->record.expires || s->record.expires == 0) {
+        return BSESSION_KEEP;
+    }
+    if (s->terms.cookie_follows && !s->prolonging
+        && (s->headers_gone || end - s->record.expires <= s->terms.idle / 10)) {
         return BSESSION_KEEP;
     }
     return end;
 }
 
 /** A login: the old verifier is dead, and a change that was loaded under it is refused. */
-static apr_status_t draft_rotation(draft_t *draft, const bs_session_t *s, apr_time_t now)
+static apr_status_t draft_rotation(draft_t *draft, apr_time_t now)
 {
     apr_status_t status = bs_token_renew_verifier(&draft->token);
 
     if (status == APR_SUCCESS) {
-        memcpy(draft->meta.retired, s->meta.digest, BS_DIGEST_SIZE);
-        draft->meta.retired_at = now;
+        bs_meta_retire(&draft->meta, now, now - BS_STRAGGLER_TIME);
         draft->record.epoch++;
         draft->save.mode = BSESSION_REPLACE;
         status = bs_token_digest(&draft->token, draft->meta.digest);
@@ -143,7 +151,7 @@ static apr_status_t update_once(bs_session_t *s, apr_time_t deadline)
     draft.save.changes = s->table.changes;
     draft.save.nchanges = (apr_size_t)s->table.nchanges;
     if (rotating) {
-        status = draft_rotation(&draft, s, now);
+        status = draft_rotation(&draft, now);
     }
     if (status != APR_SUCCESS) {
         return status;
@@ -218,11 +226,11 @@ static apr_status_t log_in_anew(bs_session_t *s, apr_time_t deadline)
     static const bsession_fields_t none;
     int dropped;
 
-    bs_table_rebase(&s->table, &none, &dropped);
-    if (s->table.fields.count == 0) {
+    if (bs_table_rebase(&s->table, &none, &dropped) != APR_SUCCESS || s->table.fields.count == 0) {
         return BSESSION_EGONE;
     }
     s->record.epoch = 0;
+    s->record.fields = none;
     return create(s, deadline);
 }
 
@@ -234,6 +242,9 @@ static apr_status_t save_by_state(bs_session_t *s, apr_time_t deadline)
     case BS_ABSENT:
         return s->headers_gone ? BSESSION_ELATE : create(s, deadline);
     case BS_PRESENT:
+        if (s->headers_gone) {
+            s->rotating = 0;            /* the new token could not be told */
+        }
         status = update(s, deadline);
         break;
     case BS_RETIRED:
@@ -245,11 +256,12 @@ static apr_status_t save_by_state(bs_session_t *s, apr_time_t deadline)
     if (status == BSESSION_EGONE && s->rotating && !s->headers_gone) {
         status = log_in_anew(s, deadline);
     }
-    return status == APR_NOTFOUND ? BSESSION_EGONE : status;
+    return status == APR_NOTFOUND || status == BSESSION_ECORRUPT ? BSESSION_EGONE : status;
 }
 
 static void drop_over_limit(bs_session_t *s, const char *what)
 {
+    static const bsession_fields_t none;
     char tag[BS_TAG_SIZE] = "new";
 
     if (s->had_record) {
@@ -258,9 +270,8 @@ static void drop_over_limit(bs_session_t *s, const char *what)
     bs_log(s->where, BS_LOG_WARNING, "session %s: %s; this request's changes are dropped, what was "
            "stored stays", tag, what);
     bs_store_count(s->terms.store, BS_DROPPED_CHANGES);
-    s->stale = s->state == BS_PRESENT;
-    s->rotating = 0;
-    bs_table_saved(&s->table);
+    s->rotating = s->prolonging = 0;
+    bs_table_adopt(&s->table, s->state == BS_PRESENT ? &s->record.fields : &none);
 }
 
 apr_status_t bs_session_save(bs_session_t *s, apr_time_t deadline)
@@ -293,4 +304,54 @@ apr_status_t bs_session_save(bs_session_t *s, apr_time_t deadline)
         bs_session_failed(s, status);
     }
     return status;
+}
+
+/* ---- the end of a session ---- */
+
+/** The record goes at the revision that this request may speak for: after another request's login it is
+ *  no longer this one's to destroy. */
+static apr_status_t remove_record(bs_session_t *s, apr_time_t deadline)
+{
+    bs_caller_t caller = bs_session_caller(s, deadline);
+    apr_status_t status;
+    int tries;
+
+    for (tries = 0; ; tries++) {
+        status = bs_store_remove(s->terms.store, &caller, &s->key, s->record.revision);
+        if (status != APR_EMISMATCH || apr_time_now() >= deadline) {
+            return status == APR_EMISMATCH ? APR_TIMEUP : status;
+        }
+        pause_between_tries(tries, deadline);
+        status = bs_session_find(s, &s->token, deadline);
+        if (status != APR_SUCCESS) {
+            return status;
+        }
+    }
+}
+
+apr_status_t bs_session_destroy(bs_session_t *s)
+{
+    static const bsession_fields_t none;
+    apr_status_t status = bs_session_load(s);
+
+    if (s->outage) {
+        return s->outage;
+    }
+    if (s->state == BS_PRESENT) {
+        status = remove_record(s, apr_time_now() + s->terms.store->timeout);
+        if (status == BSESSION_EGONE) {
+            bs_session_lose(s);
+            return status;
+        }
+        if (status != APR_SUCCESS && status != APR_NOTFOUND) {
+            return bs_session_failed(s, status);
+        }
+        s->state = BS_ABSENT;
+        s->cookie = s->headers_gone ? BS_COOKIE_KEEP : BS_COOKIE_DELETE;
+        s->record.fields = none;
+        bs_store_count(s->terms.store, BS_DESTROYED);
+    }
+    bs_table_adopt(&s->table, &none);
+    s->rotating = s->prolonging = 0;
+    return s->state == BS_GONE ? BSESSION_EGONE : APR_SUCCESS;
 }

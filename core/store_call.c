@@ -159,7 +159,7 @@ static apr_status_t leave(passage_t *passage, apr_status_t status)
     news = outcome == BS_UNKNOWN
          ? bs_breaker_failed(passage->node, &store->breaker, passage->said, passage->begun, now,
                              (apr_uint32_t)(now ^ now >> 20))
-         : bs_breaker_answered(passage->node, passage->said, passage->begun, now);
+         : bs_breaker_answered(passage->node, passage->begun, now);
     tell(passage, news, status);
     return status;
 }

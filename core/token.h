@@ -15,7 +15,7 @@
 
 #define BS_SELECTOR_SIZE   16
 #define BS_VERIFIER_SIZE   16
-#define BS_DIGEST_SIZE     16       /* of SHA-256, cut: the verifier has no more entropy than this */
+#define BS_DIGEST_SIZE     16       /* of SHA-256, cut: the verifier has no more entropy either */
 #define BS_TOKEN_TEXT_LEN  43
 #define BS_TAG_SIZE        13       /* 12 digits and a NUL */
 
@@ -24,8 +24,8 @@ typedef struct {
     unsigned char verifier[BS_VERIFIER_SIZE];
 } bs_token_t;
 
-/** Before bs_token_digest: fetches the digest. Called again it does nothing, so the parent may do it
- *  for its children as well; not from two threads at once. */
+/** Before bs_token_digest: fetches the digest. Called again it does nothing, so that the parent may
+ *  do it for its children; not from two threads at once. */
 apr_status_t bs_token_init(void);
 
 /** New selector and verifier; only a new verifier (rotation). Fails only where the system has no

@@ -21,12 +21,12 @@ APLOG_USE_MODULE(bsession);
 /* ---- what clients must not say ---- */
 
 /** A name that Connection lists would be deleted by mod_proxy, ours that we are about to add included. */
-static void drop_from_connection(request_rec *r, const char *connection)
+static void drop_from_connection(request_rec *r)
 {
-    const char *rest = connection, *kept = NULL;
+    const char *rest = apr_table_get(r->headers_in, "Connection"), *kept = NULL;
     char *word;
 
-    if (!ap_strcasestr(connection, "bsession")) {
+    if (!rest || !ap_strcasestr(rest, "bsession")) {
         return;
     }
     while ((word = ap_get_token(r->pool, &rest, 0)) && *word) {
@@ -56,10 +56,8 @@ void bs_drop_spoofed(request_rec *r)
             apr_table_unset(r->headers_in, entries[i].key);
             i = -1;                     /* the table has moved */
         }
-        else if ((entries[i].key[0] | 0x20) == 'c' && strcasecmp(entries[i].key, "Connection") == 0) {
-            drop_from_connection(r, entries[i].val);
-        }
     }
+    drop_from_connection(r);
 }
 
 /** What the request before an internal redirect was told of its session is not the next one's. */
@@ -88,25 +86,22 @@ static void drop_redirected_variables(request_rec *r)
 
 /* ---- finding the visit and its slots ---- */
 
-bs_visit_t *bs_visit_of(const request_rec *r)
-{
-    for (;;) {
-        if (r->prev) {
-            r = r->prev;
-        }
-        else if (r->main) {
-            r = r->main;
-        }
-        else {
-            return ap_get_module_config(r->request_config, &bsession_module);
-        }
-    }
-}
-
 static int is_secure(const bs_cookie_t *cookie, const request_rec *r)
 {
     return cookie->secure == BS_SECURE_AUTO ? ap_ssl_conn_is_ssl(r->connection)
                                             : cookie->secure == BS_SECURE_ON;
+}
+
+/** Streams of HTTP/2 are served by several threads at once, and so have none. */
+static bs_digest_memo_t *memo_of(conn_rec *c)
+{
+    bs_digest_memo_t *memo = ap_get_module_config(c->conn_config, &bsession_module);
+
+    if (!memo && !c->master) {
+        memo = apr_pcalloc(c->pool, sizeof *memo);
+        ap_set_module_config(c->conn_config, &bsession_module, memo);
+    }
+    return memo;
 }
 
 static bs_slot_t *open_slot(bs_visit_t *visit, const bs_dir_conf_t *conf, bs_store_conf_t *store,
@@ -124,7 +119,8 @@ static bs_slot_t *open_slot(bs_visit_t *visit, const bs_dir_conf_t *conf, bs_sto
     }
     bs_conf_terms(conf, initial->server, &terms);
     terms.store = &store->store;
-    slot->session = bs_session_open(initial->pool, &terms, tokens, count, initial);
+    slot->session = bs_session_open(initial->pool, &terms, tokens, count,
+                                    count ? memo_of(initial->connection) : NULL, initial);
     slot->session->headers_gone = visit->committed;
     slot->store = store;
     slot->cookie = cookie;
@@ -177,6 +173,37 @@ bsession_t *bs_handle_of(request_rec *r)
 
 /* ---- the hook ---- */
 
+/** One look at the headers for all that we need to know of them. */
+static void read_headers(bs_visit_t *visit, request_rec *r)
+{
+    const apr_array_header_t *headers = apr_table_elts(r->headers_in);
+    const apr_table_entry_t *entry = (const apr_table_entry_t *)headers->elts;
+    const apr_table_entry_t *end = entry + headers->nelts;
+    int spoofed = 0;
+
+    for (; entry < end; entry++) {
+        switch (entry->key[0] | 0x20) {
+        case 'b':
+            spoofed |= bs_is_our_header(entry->key);
+            break;
+        case 'c':
+            if (strcasecmp(entry->key, "Cookie") == 0) {
+                visit->cookies = entry->val;
+            }
+            else if (strcasecmp(entry->key, "Connection") == 0) {
+                spoofed |= ap_strcasestr(entry->val, "bsession") != NULL;
+            }
+            break;
+        case 't':
+            visit->chunked |= strcasecmp(entry->key, "Transfer-Encoding") == 0;
+            break;
+        }
+    }
+    if (spoofed) {
+        bs_drop_spoofed(r);
+    }
+}
+
 static int attach(request_rec *r)
 {
     bs_visit_t *visit;
@@ -186,14 +213,12 @@ static int attach(request_rec *r)
         drop_redirected_variables(r);
         return DECLINED;
     }
-    bs_drop_spoofed(r);
-    if (r->assbackwards) {              /* HTTP/0.9 has no headers, so no cookie could be sent */
-        return DECLINED;
-    }
     visit = apr_pcalloc(r->pool, sizeof *visit);
     visit->initial = r;
-    visit->cookies = apr_table_get(r->headers_in, "Cookie");
-    ap_set_module_config(r->request_config, &bsession_module, visit);
+    read_headers(visit, r);
+    if (!r->assbackwards) {             /* HTTP/0.9 has no headers, so no cookie could be sent */
+        ap_set_module_config(r->request_config, &bsession_module, visit);
+    }
     return DECLINED;
 }
 

@@ -29,6 +29,7 @@ struct bs_slot_t {
     const bs_cookie_t *cookie;
     int                secure;          /* the outcome of Secure= on this connection */
     int                anonymous;       /* BSessionOnOutage */
+    apr_time_t         touched;         /* when a streaming answer last prolonged its life */
     struct bsession_t  handles[2];      /* indexed by read_only */
 };
 
@@ -38,6 +39,7 @@ typedef struct {
     bs_slot_t         *slots;
     const request_rec *exported;        /* the request whose environment was last prepared, */
     const void        *exported_under;  /* and the configuration it was prepared under */
+    unsigned           chunked : 1;     /* the request may have trailers */
     unsigned           required : 1;    /* Require bsession decided: the answer is private */
     unsigned           must_refuse : 1; /* it could not decide: the answer is a 503 */
     unsigned           refusing : 1;    /* the 503 is on its way */
@@ -45,8 +47,20 @@ typedef struct {
     unsigned           complained : 1;  /* a late change was refused, and the log says so */
 } bs_visit_t;
 
-/** NULL for a request that failed before it was read (400, 414). */
-bs_visit_t *bs_visit_of(const request_rec *r);
+/** The first request of the visit. */
+static inline const request_rec *bs_initial(const request_rec *r)
+{
+    while (r->prev || r->main) {
+        r = r->prev ? r->prev : r->main;
+    }
+    return r;
+}
+
+/** NULL for a request that failed before it was read (400, 414), and for HTTP/0.9. */
+static inline bs_visit_t *bs_visit_of(const request_rec *r)
+{
+    return ap_get_module_config(bs_initial(r)->request_config, &bsession_module);
+}
 
 /** The slot that this request's configuration names, made on first use; NULL where BSession is Off. */
 bs_slot_t  *bs_slot_of(request_rec *r);
@@ -55,11 +69,25 @@ bsession_t *bs_handle_of(request_rec *r);
 /** Whether a header's name is one of ours, in any spelling. */
 static inline int bs_is_our_header(const char *name)
 {
-    return (name[0] == 'B' || name[0] == 'b') && strncasecmp(name, "bsession", 8) == 0;
+    return (name[0] | 0x20) == 'b' && strncasecmp(name, "bsession", 8) == 0;
 }
 
 /** Takes our names out of headers that a client sent, and out of what it lists in Connection. */
 void bs_drop_spoofed(request_rec *r);
+
+static inline int bs_has_our_header(const apr_table_t *headers)
+{
+    const apr_array_header_t *list = apr_table_elts(headers);
+    const apr_table_entry_t *entry = (const apr_table_entry_t *)list->elts;
+    const apr_table_entry_t *end = entry + list->nelts;
+
+    for (; entry < end; entry++) {
+        if (bs_is_our_header(entry->key)) {
+            return 1;
+        }
+    }
+    return 0;
+}
 
 void bs_register_attach_hooks(apr_pool_t *p);
 

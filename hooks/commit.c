@@ -30,17 +30,15 @@ APLOG_USE_MODULE(bsession);
 
 static ap_filter_rec_t *commit_filter_rec, *trailers_filter_rec;
 
-typedef enum {
-    FRESH,                              /* nothing has passed yet */
-    PASSING,
-    REPLACING,                          /* the 503's own page passes, to its end */
-    SWALLOWING                          /* what a handler still writes after its page was replaced */
-} stage_t;
+/* How far an instance of the filter has come: f->ctx, which is NULL while nothing has passed. */
+static const char PASSING[]    = "passing";
+static const char REPLACING[]  = "the 503's own page passes, to its end";
+static const char SWALLOWING[] = "what a handler still writes after its page was replaced";
 
-typedef struct {
-    stage_t    stage;
-    apr_time_t touched;                 /* when a streaming answer last prolonged its sessions */
-} commit_t;
+static void set_stage(ap_filter_t *f, const char *stage)
+{
+    f->ctx = (void *)stage;
+}
 
 /* ---- refusing ---- */
 
@@ -56,12 +54,12 @@ int bs_refuse_early(request_rec *r)
  * it (clear), ErrorDocument is skipped while r->status says that an error is being handled (HTTP_OK),
  * and a handler that ignores write errors would send the rest of its page behind it (swallow).
  */
-static apr_status_t refuse(ap_filter_t *f, commit_t *commit, apr_bucket_brigade *bb)
+static apr_status_t refuse(ap_filter_t *f, apr_bucket_brigade *bb)
 {
     request_rec *r = f->r;
 
     bs_visit_of(r)->refusing = 1;
-    commit->stage = SWALLOWING;
+    set_stage(f, SWALLOWING);
     apr_brigade_cleanup(bb);
     apr_table_clear(r->err_headers_out);
     apr_table_setn(r->err_headers_out, "Retry-After", RETRY_AFTER);
@@ -119,78 +117,64 @@ static void headers_leave(bs_visit_t *visit)
     visit->committed = 1;
     for (slot = visit->slots; slot; slot = slot->next) {
         slot->session->headers_gone = 1;
+        slot->touched = slot->session->used_at;
     }
 }
 
 /* ---- the filter ---- */
 
-static apr_status_t first_brigade(ap_filter_t *f, commit_t *commit, apr_bucket_brigade *bb)
+static apr_status_t first_brigade(ap_filter_t *f, bs_visit_t *visit, apr_bucket_brigade *bb)
 {
     request_rec *r = f->r;
-    bs_visit_t *visit = bs_visit_of(r);
 
-    commit->stage = PASSING;
+    set_stage(f, PASSING);
     bs_write_back_take(r);
     if (!visit || r->main) {            /* what a subrequest changes, its main request saves */
         return APR_SUCCESS;
     }
     if (visit->refusing) {
-        commit->stage = REPLACING;
+        set_stage(f, REPLACING);
+        return APR_SUCCESS;
     }
-    else if (!save_all(visit)) {
-        return refuse(f, commit, bb);
+    if (visit->slots || visit->required) {
+        if (!save_all(visit)) {
+            return refuse(f, bb);
+        }
+        bs_response_finish(r, visit);
     }
-    bs_response_finish(r, visit);
     headers_leave(visit);
-    commit->touched = apr_time_now();
     return APR_SUCCESS;
 }
 
 /** A long answer is use, too. */
-static void touch_while_streaming(bs_visit_t *visit, commit_t *commit)
+static void touch_while_streaming(bs_visit_t *visit)
 {
-    apr_time_t now;
+    apr_time_t now = apr_time_now();
     bs_slot_t *slot;
 
-    if (!visit || !visit->slots) {
-        return;
-    }
-    now = apr_time_now();
     for (slot = visit->slots; slot; slot = slot->next) {
         bs_session_t *s = slot->session;
 
         if (s->state == BS_PRESENT && s->terms.read_prolongs && !s->terms.cookie_follows
-            && !s->outage && now - commit->touched > s->terms.idle / 2) {
-            commit->touched = now;
+            && !s->outage && now - slot->touched > s->terms.idle / 2) {
+            slot->touched = now;
             bs_session_touch(s, now + AFTERWARDS);
         }
     }
 }
 
-static int drop_trailer(void *baton, const char *name, const char *value)
+static void drop_trailers(apr_table_t *trailers)
 {
-    (void)value;
-    if (bs_is_our_header(name)) {
-        *(const char **)baton = name;
-        return 0;
-    }
-    return 1;
-}
+    const apr_array_header_t *list = apr_table_elts(trailers);
+    const apr_table_entry_t *entries = (const apr_table_entry_t *)list->elts;
+    int i;
 
-static void drop_trailers(request_rec *r)
-{
-    const char *name;
-
-    if (!r->trailers_out) {
-        return;
-    }
-    do {
-        name = NULL;
-        apr_table_do(drop_trailer, &name, r->trailers_out, NULL);
-        if (name) {
-            apr_table_unset(r->trailers_out, name);
+    for (i = 0; i < list->nelts; i++) {
+        if (bs_is_our_header(entries[i].key)) {
+            apr_table_unset(trailers, entries[i].key);
+            i = -1;                     /* the table has moved */
         }
-    } while (name);
+    }
 }
 
 static int ends_with_eos(const apr_bucket_brigade *bb)
@@ -208,53 +192,55 @@ static int ends_with_eos(const apr_bucket_brigade *bb)
     return 0;
 }
 
-static apr_status_t commit_filter(ap_filter_t *f, apr_bucket_brigade *bb)
+/** Passes a brigade on, without trailers of our names; behind the end of a 503's page nothing follows. */
+static apr_status_t pass(ap_filter_t *f, apr_bucket_brigade *bb)
 {
-    commit_t *commit = f->ctx;
+    apr_table_t *trailers = f->r->trailers_out;
     apr_status_t status;
     int last;
 
-    if (APR_BRIGADE_EMPTY(bb)) {
-        return APR_SUCCESS;
-    }
-    if (commit->stage == SWALLOWING) {
-        apr_brigade_cleanup(bb);
-        return APR_SUCCESS;
-    }
-    if (commit->stage == FRESH) {
-        status = first_brigade(f, commit, bb);
-        if (status != APR_SUCCESS) {
-            return status;
-        }
-    }
-    else {
-        touch_while_streaming(bs_visit_of(f->r), commit);
+    if (f->ctx == PASSING && (!trailers || apr_is_empty_table(trailers))) {
+        return ap_pass_brigade(f->next, bb);
     }
     last = ends_with_eos(bb);
-    if (last) {
-        drop_trailers(f->r);
+    if (last && trailers) {
+        drop_trailers(trailers);
     }
     status = ap_pass_brigade(f->next, bb);
-    if (last && commit->stage == REPLACING) {
-        commit->stage = SWALLOWING;
+    if (last && f->ctx == REPLACING) {
+        set_stage(f, SWALLOWING);
     }
     return status;
 }
 
-static void insert_commit_filter(request_rec *r)
+static apr_status_t commit_filter(ap_filter_t *f, apr_bucket_brigade *bb)
 {
-    commit_t *commit = apr_pcalloc(r->pool, sizeof *commit);
+    bs_visit_t *visit = bs_visit_of(f->r);
+    apr_status_t status;
 
-    ap_add_output_filter_handle(commit_filter_rec, commit, r, r->connection);
+    if (APR_BRIGADE_EMPTY(bb)) {
+        return APR_SUCCESS;
+    }
+    if (f->ctx == SWALLOWING) {
+        apr_brigade_cleanup(bb);
+        return APR_SUCCESS;
+    }
+    if (!f->ctx) {
+        status = first_brigade(f, visit, bb);
+        if (status != APR_SUCCESS) {
+            return status;
+        }
+    }
+    else if (visit && visit->slots) {
+        touch_while_streaming(visit);
+    }
+    return pass(f, bb);
 }
 
 /** mod_proxy and CGI answers to an `Upgrade` bypass the filters with their 101. */
-static void save_before_upgrade(request_rec *r)
+static void save_before_upgrade(request_rec *r, bs_visit_t *visit)
 {
-    bs_visit_t *visit = bs_visit_of(r);
-
-    if (visit && visit->slots && !r->main && apr_table_get(r->headers_in, "Upgrade")
-        && save_all(visit)) {
+    if (visit->slots && !r->main && apr_table_get(r->headers_in, "Upgrade") && save_all(visit)) {
         bs_response_finish(r, visit);
     }
 }
@@ -275,50 +261,62 @@ static apr_status_t trailers_filter(ap_filter_t *f, apr_bucket_brigade *bb, ap_i
 
 static void insert_filters(request_rec *r)
 {
-    insert_commit_filter(r);
-    if (apr_table_get(r->headers_in, "Transfer-Encoding")) {
+    bs_visit_t *visit = bs_visit_of(r);
+
+    ap_add_output_filter_handle(commit_filter_rec, NULL, r, r->connection);
+    if (!visit) {
+        return;
+    }
+    if (!bs_environment_is_prepared(visit, r)) {
+        bs_environment_prepare(r);      /* a session that cannot be had is the filter's to refuse */
+    }
+    if (visit->chunked) {
         ap_add_input_filter_handle(trailers_filter_rec, NULL, r, r->connection);
     }
-    save_before_upgrade(r);
+    save_before_upgrade(r, visit);
 }
 
 /** ap_send_error_response has not yet swapped the tables that the handler filled. */
 static void insert_filters_for_error(request_rec *r)
 {
     bs_write_back_take(r);
-    insert_commit_filter(r);
+    ap_add_output_filter_handle(commit_filter_rec, NULL, r, r->connection);
 }
 
 /* ---- afterwards ---- */
 
-/** Saves what was changed while the body streamed, and prolongs what was only read. One bounded
+/** What was changed while the body streamed is saved, and what was only read is prolonged. One bounded
  *  attempt each; none while the store is being left alone. */
+static void finish_slot(bs_slot_t *slot)
+{
+    bs_session_t *s = slot->session;
+    apr_time_t deadline;
+    apr_status_t status;
+
+    s->headers_gone = 1;
+    if (s->state != BS_PRESENT || s->outage
+        || (!bs_session_dirty(s) && !bs_session_touch_is_due(s))
+        || bs_store_is_open(s->terms.store, &s->key)) {
+        return;
+    }
+    deadline = apr_time_now() + AFTERWARDS;
+    status = bs_session_save(s, deadline);
+    if (status != APR_SUCCESS) {
+        bs_log(s->where, BS_LOG_WARNING, "what was changed while the response was on its way could not "
+               "be saved: %s", bs_status_text(status));
+        return;
+    }
+    bs_session_touch_if_due(s, deadline);
+}
+
 static int afterwards(request_rec *r)
 {
     bs_visit_t *visit = bs_visit_of(r);
     bs_slot_t *slot;
 
-    if (!visit || visit->refusing) {
-        return DECLINED;
-    }
-    for (slot = visit->slots; slot; slot = slot->next) {
-        bs_session_t *s = slot->session;
-        apr_time_t deadline;
-        apr_status_t status;
-
-        if (s->state != BS_PRESENT || s->outage
-            || bs_store_is_open(s->terms.store, &s->key)) {
-            continue;
-        }
-        s->headers_gone = 1;
-        deadline = apr_time_now() + AFTERWARDS;
-        status = bs_session_save(s, deadline);
-        if (status != APR_SUCCESS) {
-            ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r, "what was changed while the response was "
-                          "on its way could not be saved: %s", bs_status_text(status));
-        }
-        else {
-            bs_session_touch_if_due(s, deadline);
+    if (visit && !visit->refusing) {
+        for (slot = visit->slots; slot; slot = slot->next) {
+            finish_slot(slot);
         }
     }
     return DECLINED;

@@ -17,7 +17,8 @@ static const char *parse_require(cmd_parms *cmd, const char *line, const void **
     apr_array_header_t *words = apr_array_make(cmd->pool, 4, sizeof(const char *));
     const char *word;
 
-    while (*(word = ap_getword_conf(cmd->pool, &line))) {
+    while (*line) {
+        word = ap_getword_conf(cmd->pool, &line);
         APR_ARRAY_PUSH(words, const char *) = word;
     }
     if (words->nelts && !bs_key_valid(APR_ARRAY_IDX(words, 0, const char *),

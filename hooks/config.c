@@ -13,6 +13,8 @@
 
 #define STORES_KEY          "mod_bsession:stores"
 #define DEFAULT_IDLE        apr_time_from_sec(300)
+/* Longer ones browsers cut, and with Lifetime=idle the cookie's life is this one. */
+#define LONGEST_IDLE        apr_time_from_sec(400 * 24 * 3600)
 #define DEFAULT_ABSOLUTE    apr_time_from_sec(24 * 3600)
 #define DEFAULT_MAX_BYTES   (64 * 1024)
 #define DEFAULT_MAX_KEYS    256
@@ -38,8 +40,13 @@ void *bs_create_dir_conf(apr_pool_t *p, char *path)
 void *bs_merge_dir_conf(apr_pool_t *p, void *outer, void *inner)
 {
     const bs_dir_conf_t *out = outer, *in = inner;
-    bs_dir_conf_t *merged = apr_pcalloc(p, sizeof *merged);
+    bs_dir_conf_t *merged;
 
+    if (!out->said || !in->said) {      /* httpd merges for each request */
+        return out->said ? outer : inner;
+    }
+    merged = apr_pcalloc(p, sizeof *merged);
+    merged->said = 1;
     INHERIT(mode, BS_UNSET);
     INHERIT(use, NULL);
     INHERIT(cookie, NULL);
@@ -122,6 +129,15 @@ void bs_conf_terms(const bs_dir_conf_t *conf, const server_rec *s, bs_terms_t *t
 
 /* ---- directives ---- */
 
+/** The struct that a directive changes. */
+static bs_dir_conf_t *speak(void *dir)
+{
+    bs_dir_conf_t *conf = dir;
+
+    conf->said = 1;
+    return conf;
+}
+
 static const char *position(const cmd_parms *cmd)
 {
     const ap_directive_t *at = cmd->directive;
@@ -150,7 +166,7 @@ static void remember_place(const cmd_parms *cmd, bs_dir_conf_t *conf)
 static const char *set_mode(cmd_parms *cmd, void *dir, const char *word)
 {
     static const char *const words[] = { "Off", "On", "ReadOnly", "Passive" };
-    bs_dir_conf_t *conf = dir;
+    bs_dir_conf_t *conf = speak(dir);
     int i;
 
     for (i = 0; i < 4; i++) {
@@ -173,7 +189,7 @@ static const char *set_store(cmd_parms *cmd, void *dir, int argc, char *const ar
 
 static const char *set_use(cmd_parms *cmd, void *dir, const char *name)
 {
-    bs_dir_conf_t *conf = dir;
+    bs_dir_conf_t *conf = speak(dir);
     bs_stores_t *stores = bs_server_conf(cmd->server)->stores;
     int i;
 
@@ -195,7 +211,7 @@ static const char *set_use(cmd_parms *cmd, void *dir, const char *name)
 
 static const char *set_cookie(cmd_parms *cmd, void *dir, int argc, char *const argv[])
 {
-    bs_dir_conf_t *conf = dir;
+    bs_dir_conf_t *conf = speak(dir);
     bs_cookie_t *cookie = apr_pmemdup(cmd->pool, &bs_cookie_default, sizeof *cookie);
     const char *wrong = NULL;
     int i;
@@ -224,11 +240,11 @@ static const char *set_cookie(cmd_parms *cmd, void *dir, int argc, char *const a
 
 static const char *set_idle(cmd_parms *cmd, void *dir, const char *text)
 {
-    bs_dir_conf_t *conf = dir;
-    const char *wrong = bs_parse_time(&conf->idle, text);
+    bs_dir_conf_t *conf = speak(dir);
 
-    if (wrong || conf->idle < apr_time_from_sec(1)) {
-        return apr_psprintf(cmd->pool, "BSessionIdleTimeout takes a time of at least 1s, such as "
+    if (bs_parse_time(&conf->idle, text) || conf->idle < apr_time_from_sec(1)
+        || conf->idle > LONGEST_IDLE) {
+        return apr_psprintf(cmd->pool, "BSessionIdleTimeout takes a time from 1s to 400d, such as "
                             "300s or 30min, not \"%s\"", text);
     }
     return NULL;
@@ -236,7 +252,7 @@ static const char *set_idle(cmd_parms *cmd, void *dir, const char *text)
 
 static const char *set_absolute(cmd_parms *cmd, void *dir, const char *text)
 {
-    bs_dir_conf_t *conf = dir;
+    bs_dir_conf_t *conf = speak(dir);
 
     if (strcasecmp(text, "off") == 0) {
         conf->absolute = 0;
@@ -251,7 +267,7 @@ static const char *set_absolute(cmd_parms *cmd, void *dir, const char *text)
 
 static const char *set_slide(cmd_parms *cmd, void *dir, const char *word)
 {
-    bs_dir_conf_t *conf = dir;
+    bs_dir_conf_t *conf = speak(dir);
 
     conf->slide_on_write = strcasecmp(word, "write") == 0;
     if (!conf->slide_on_write && strcasecmp(word, "access") != 0) {
@@ -262,7 +278,7 @@ static const char *set_slide(cmd_parms *cmd, void *dir, const char *word)
 
 static const char *set_limit(cmd_parms *cmd, void *dir, const char *word)
 {
-    bs_dir_conf_t *conf = dir;
+    bs_dir_conf_t *conf = speak(dir);
     apr_uint64_t bytes;
 
     if (strncasecmp(word, "size=", 5) == 0) {
@@ -282,7 +298,7 @@ static const char *set_limit(cmd_parms *cmd, void *dir, const char *word)
 
 static const char *set_outage(cmd_parms *cmd, void *dir, const char *word)
 {
-    bs_dir_conf_t *conf = dir;
+    bs_dir_conf_t *conf = speak(dir);
 
     conf->anonymous = strcasecmp(word, "anonymous") == 0;
     if (!conf->anonymous && strcasecmp(word, "deny") != 0) {
@@ -294,8 +310,9 @@ static const char *set_outage(cmd_parms *cmd, void *dir, const char *word)
 static const char *set_env(cmd_parms *cmd, void *dir, const char *word)
 {
     static const char alone[] = "BSessionEnv takes Off, or All, or keys: not together";
-    bs_dir_conf_t *conf = dir;
+    bs_dir_conf_t *conf = speak(dir);
     int off = strcasecmp(word, "off") == 0, all = strcasecmp(word, "all") == 0;
+    int i;
 
     if (conf->env != BS_UNSET && (off || all || conf->env != BS_ENV_KEYS)) {
         return alone;
@@ -312,6 +329,11 @@ static const char *set_env(cmd_parms *cmd, void *dir, const char *word)
     if (!conf->env_keys) {
         conf->env_keys = apr_array_make(cmd->pool, 8, sizeof(const char *));
     }
+    for (i = 0; i < conf->env_keys->nelts; i++) {
+        if (strcmp(APR_ARRAY_IDX(conf->env_keys, i, const char *), word) == 0) {
+            return NULL;
+        }
+    }
     APR_ARRAY_PUSH(conf->env_keys, const char *) = word;
     return NULL;
 }
@@ -319,7 +341,7 @@ static const char *set_env(cmd_parms *cmd, void *dir, const char *word)
 static const char *set_write_back(cmd_parms *cmd, void *dir, int on)
 {
     (void)cmd;
-    ((bs_dir_conf_t *)dir)->write_back = on;
+    speak(dir)->write_back = on;
     return NULL;
 }
 
@@ -344,25 +366,25 @@ const command_rec bs_directives[] = {
                       "a name, a URL such as memory:, and options such as size=64M"),
     AP_INIT_TAKE1("BSessionRealm", set_realm, NULL, RSRC_CONF,
                   "a name by which virtual hosts share sessions"),
-    AP_INIT_TAKE1("BSession", set_mode, NULL, OR_AUTHCFG,
+    AP_INIT_TAKE1("BSession", set_mode, NULL, RSRC_CONF | OR_AUTHCFG,
                   "Off, On, ReadOnly or Passive"),
-    AP_INIT_TAKE1("BSessionUse", set_use, NULL, OR_AUTHCFG,
+    AP_INIT_TAKE1("BSessionUse", set_use, NULL, RSRC_CONF | OR_AUTHCFG,
                   "the name of a BSessionStore"),
-    AP_INIT_TAKE_ARGV("BSessionCookie", set_cookie, NULL, OR_AUTHCFG,
+    AP_INIT_TAKE_ARGV("BSessionCookie", set_cookie, NULL, RSRC_CONF | OR_AUTHCFG,
                       "a name, and attributes such as SameSite=Strict"),
-    AP_INIT_TAKE1("BSessionIdleTimeout", set_idle, NULL, OR_AUTHCFG,
+    AP_INIT_TAKE1("BSessionIdleTimeout", set_idle, NULL, RSRC_CONF | OR_AUTHCFG,
                   "how long a session lives after its last use"),
-    AP_INIT_TAKE1("BSessionAbsoluteTimeout", set_absolute, NULL, OR_AUTHCFG,
+    AP_INIT_TAKE1("BSessionAbsoluteTimeout", set_absolute, NULL, RSRC_CONF | OR_AUTHCFG,
                   "how long a session lives at most, or Off"),
-    AP_INIT_TAKE1("BSessionSlide", set_slide, NULL, OR_AUTHCFG,
+    AP_INIT_TAKE1("BSessionSlide", set_slide, NULL, RSRC_CONF | OR_AUTHCFG,
                   "what prolongs a session: access or write"),
-    AP_INIT_ITERATE("BSessionLimit", set_limit, NULL, OR_AUTHCFG,
+    AP_INIT_ITERATE("BSessionLimit", set_limit, NULL, RSRC_CONF | OR_AUTHCFG,
                     "size= and keys= of a session at most"),
-    AP_INIT_TAKE1("BSessionOnOutage", set_outage, NULL, OR_AUTHCFG,
+    AP_INIT_TAKE1("BSessionOnOutage", set_outage, NULL, RSRC_CONF | OR_AUTHCFG,
                   "deny or anonymous: requests whose session cannot be had"),
-    AP_INIT_ITERATE("BSessionEnv", set_env, NULL, OR_AUTHCFG,
+    AP_INIT_ITERATE("BSessionEnv", set_env, NULL, RSRC_CONF | OR_AUTHCFG,
                     "Off, All, or the keys that become variables BSESSION_<key>"),
-    AP_INIT_FLAG("BSessionWriteBack", set_write_back, NULL, OR_AUTHCFG,
+    AP_INIT_FLAG("BSessionWriteBack", set_write_back, NULL, RSRC_CONF | OR_AUTHCFG,
                  "whether BSession-* headers of responses change the session"),
     { NULL, { NULL }, NULL, 0, 0, NULL }
 };

@@ -37,6 +37,7 @@ typedef struct {
 /* ---- a place: Directory, Location, .htaccess ---- */
 
 typedef struct {
+    int                  said;              /* a directive of ours stands here */
     int                  mode;              /* bs_mode_t */
     bs_store_conf_t     *use;
     bs_cookie_t         *cookie;

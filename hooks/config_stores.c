@@ -87,6 +87,18 @@ bs_store_conf_t *bs_name_store(bs_stores_t *stores, const char *name, const char
     return store;
 }
 
+static int is_given_before(char *const words[], int at, apr_size_t name_len)
+{
+    int i;
+
+    for (i = 0; i < at; i++) {
+        if (strncmp(words[i], words[at], name_len + 1) == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 /** `key=value` words: the core's are taken, the rest is the backend's. */
 static const char *split_options(bs_store_t *store, bsession_options_t *options, int count,
                                  char *const words[], apr_pool_t *p)
@@ -105,6 +117,9 @@ static const char *split_options(bs_store_t *store, bsession_options_t *options,
             return apr_psprintf(p, "\"%s\" is no option: they are written key=value", words[i]);
         }
         name = apr_pstrmemdup(p, words[i], (apr_size_t)(equals - words[i]));
+        if (is_given_before(words, i, (apr_size_t)(equals - words[i]))) {
+            return apr_psprintf(p, "%s= is given twice", name);
+        }
         wrong = bs_store_option(store, name, equals + 1, p, &taken);
         if (!taken) {
             list[options->count].name = name;
@@ -361,13 +376,18 @@ static apr_status_t open_store(bs_store_t *store, server_rec *s, apr_pool_t *pco
     return status;
 }
 
-/** What a server's applications must not see, and who may share its sessions. */
-static apr_status_t settle_server(server_rec *s, apr_pool_t *pconf)
+/** What a server's applications must not see, and who may share its sessions. A virtual host that
+ *  says nothing of ours has the main server's struct, but a realm of its own. */
+static apr_status_t settle_server(server_rec *s, const server_rec *main_server, apr_pool_t *pconf)
 {
     bs_server_conf_t *conf = bs_server_conf(s);
     const char **hidden = apr_pcalloc(pconf, (apr_size_t)(conf->cookie_names->nelts + 2)
                                              * sizeof *hidden);
 
+    if (s != main_server && conf == bs_server_conf(main_server)) {
+        conf = apr_pmemdup(pconf, conf, sizeof *conf);
+        ap_set_module_config(s->module_config, &bsession_module, conf);
+    }
     memcpy(hidden, conf->cookie_names->elts,
            (apr_size_t)conf->cookie_names->nelts * sizeof *hidden);
     hidden[conf->cookie_names->nelts] = BS_COOKIE_DEFAULT_NAME;
@@ -386,7 +406,7 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
     (void)ptemp;
     bs_log_install(log_for_core);
     for (s = main_server; s && status == APR_SUCCESS; s = s->next) {
-        status = settle_server(s, pconf);
+        status = settle_server(s, main_server, pconf);
     }
     if (status != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_CRIT, status, main_server, "OpenSSL offers no SHA-256, or a "

@@ -1,13 +1,12 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-/* Fixups, before mod_rewrite, and again when filters are inserted: mod_dir may have served another
- * request's fixups in between. */
+/* At fixups, before mod_rewrite, and again when commit.c inserts its filters: mod_dir may have run
+ * another request's fixups in between. */
 
 #include "environment.h"
 
 #include <string.h>
 
-#include "apr_lib.h"
 #include "apr_strings.h"
 #include "http_log.h"
 #include "http_request.h"
@@ -46,24 +45,28 @@ static void hide_cookies(request_rec *r)
 
 /* ---- variables ---- */
 
+/* What a character of a key becomes in a variable's name. */
+static const char variable_char[] =
+    "________________________________________________0123456789_______ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    "______abcdefghijklmnopqrstuvwxyz_____________________________________________________________"
+    "________________________________________________________________________";
+
 /** The variable's name, and whether the key had to be bent for it. */
 static const char *variable_name(const bsession_bytes_t *key, int *bent, apr_pool_t *p)
 {
-    char *name = apr_palloc(p, PREFIX_LEN + key->len + 1);
-    apr_size_t i;
+    char *name = apr_palloc(p, PREFIX_LEN + key->len + 1), *to = name + PREFIX_LEN;
+    const char *from = key->data, *end = from + key->len;
+    int changed = 0;
 
     memcpy(name, PREFIX, PREFIX_LEN);
-    *bent = 0;
-    for (i = 0; i < key->len; i++) {
-        char c = key->data[i];
+    for (; from < end; from++) {
+        char c = variable_char[(unsigned char)*from];
 
-        if (!apr_isalnum(c) && c != '_') {
-            c = '_';
-            *bent = 1;
-        }
-        name[PREFIX_LEN + i] = c;
+        changed |= c ^ *from;
+        *to++ = c;
     }
-    name[PREFIX_LEN + i] = '\0';
+    *bent = changed != 0;
+    *to = '\0';
     return name;
 }
 
@@ -96,7 +99,7 @@ static void export_field(request_rec *r, const bs_table_t *table, const bsession
         return;
     }
     if (!bent || !is_shadowed(table, field, name, r->pool)) {
-        apr_table_setn(r->subprocess_env, name, field->value.data);
+        apr_table_addn(r->subprocess_env, name, field->value.data);
     }
 }
 
@@ -139,12 +142,14 @@ static void export_facts(request_rec *r, const bs_session_t *s)
     char *tag = apr_palloc(r->pool, BS_TAG_SIZE);
 
     bs_key_tag(&s->key, tag);
-    apr_table_setn(r->subprocess_env, "BSESSION", tag);
-    apr_table_setn(r->subprocess_env, "BS_NEW", s->had_record ? "0" : "1");
-    apr_table_setn(r->subprocess_env, "BS_EXPIRES", seconds_text(r->pool, s->record.expires));
+    apr_table_addn(r->subprocess_env, "BSESSION", tag);
+    apr_table_addn(r->subprocess_env, "BS_NEW", s->had_record ? "0" : "1");
+    apr_table_addn(r->subprocess_env, "BS_EXPIRES", seconds_text(r->pool, s->record.expires));
 }
 
-/** What an earlier preparation of this request left, when it is prepared again. */
+/** Nobody else says these: what an earlier preparation left, when a request is prepared again, or what
+ *  SetEnv made up. Behind this names need not be looked for when they are added, which for a table
+ *  whose names all begin alike is most of the work. */
 static void withdraw(request_rec *r)
 {
     const apr_array_header_t *variables = apr_table_elts(r->subprocess_env);
@@ -154,14 +159,17 @@ static void withdraw(request_rec *r)
     for (i = 0; i < variables->nelts; i++) {
         const char *name = entries[i].key;
 
-        if (strncmp(name, PREFIX, PREFIX_LEN) == 0 || strcmp(name, "BSESSION") == 0
-            || strcmp(name, "BS_NEW") == 0 || strcmp(name, "BS_EXPIRES") == 0) {
+        if (name[0] == 'B' && name[1] == 'S'
+            && (strncmp(name, PREFIX, PREFIX_LEN) == 0 || strcmp(name, "BSESSION") == 0
+                || strcmp(name, "BS_NEW") == 0 || strcmp(name, "BS_EXPIRES") == 0)) {
             apr_table_unset(r->subprocess_env, name);
             i = -1;
         }
     }
 }
 
+/** OK, or the 503 of an outage. A subrequest is not refused: the page that it is part of is, by the
+ *  commit filter. Nor is the page that says so. */
 static int export_session(request_rec *r, const bs_dir_conf_t *conf)
 {
     bs_slot_t *slot = bs_slot_of(r);
@@ -177,26 +185,34 @@ static int export_session(request_rec *r, const bs_dir_conf_t *conf)
             export_facts(r, slot->session);
         }
     }
-    return slot->session->outage && !slot->anonymous ? bs_refuse_early(r) : OK;
+    if (slot->session->outage && !slot->anonymous && !r->main && !bs_visit_of(r)->refusing) {
+        return bs_refuse_early(r);
+    }
+    return OK;
 }
 
 int bs_environment_prepare(request_rec *r)
 {
     const bs_dir_conf_t *conf = bs_dir_conf(r);
     bs_visit_t *visit = bs_visit_of(r);
+    int exports;
 
-    if (!visit || r->method_number == M_TRACE
-        || (visit->exported == r && visit->exported_under == r->per_dir_config)) {
+    if (!visit || bs_environment_is_prepared(visit, r) || r->method_number == M_TRACE) {
         return OK;
     }
-    bs_drop_spoofed(r);
-    hide_cookies(r);
-    if (visit->exported) {
+    if (bs_has_our_header(r->headers_in)) {
+        bs_drop_spoofed(r);
+    }
+    if (visit->cookies) {
+        hide_cookies(r);
+    }
+    exports = conf->env > BS_ENV_OFF && bs_mode(conf) != BS_OFF;
+    if (exports || visit->exported) {
         withdraw(r);
     }
     visit->exported = r;
     visit->exported_under = r->per_dir_config;
-    return conf->env > BS_ENV_OFF && bs_mode(conf) != BS_OFF ? export_session(r, conf) : OK;
+    return exports ? export_session(r, conf) : OK;
 }
 
 static int fixups(request_rec *r)
@@ -206,16 +222,10 @@ static int fixups(request_rec *r)
     return status == OK ? DECLINED : status;
 }
 
-static void prepare_again(request_rec *r)
-{
-    bs_environment_prepare(r);          /* a session that cannot be had is the commit filter's to refuse */
-}
-
 void bs_register_environment_hooks(apr_pool_t *p)
 {
     static const char *const before[] = { "mod_rewrite.c", NULL };
 
     (void)p;
     ap_hook_fixups(fixups, NULL, before, APR_HOOK_REALLY_FIRST);
-    ap_hook_insert_filter(prepare_again, NULL, NULL, APR_HOOK_REALLY_FIRST);
 }

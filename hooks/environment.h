@@ -9,6 +9,11 @@
 
 #include "attach.h"
 
+static inline int bs_environment_is_prepared(const bs_visit_t *visit, const request_rec *r)
+{
+    return visit->exported == r && visit->exported_under == r->per_dir_config;
+}
+
 /** Idempotent. OK, or a 503 where the session is wanted and cannot be had. */
 int  bs_environment_prepare(request_rec *r);
 

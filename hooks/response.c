@@ -38,7 +38,7 @@ static void remove_lines(apr_table_t *headers, const bs_cookie_t *cookie, apr_po
     sift_t sift = { cookie, NULL, 0 };
     int i;
 
-    if (!apr_table_get(headers, "Set-Cookie")) {
+    if (apr_is_empty_table(headers) || !apr_table_get(headers, "Set-Cookie")) {
         return;
     }
     sift.others = apr_array_make(p, 4, sizeof(const char *));
@@ -118,7 +118,7 @@ static void keep_private(request_rec *r, int required)
     const char *always = apr_table_get(r->err_headers_out, "Cache-Control");
 
     if (!control && !always) {
-        apr_table_setn(r->headers_out, "Cache-Control", "private");
+        apr_table_addn(r->headers_out, "Cache-Control", "private");
         return;
     }
     if (says(r, control, "private") || says(r, control, "no-store")

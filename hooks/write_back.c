@@ -62,26 +62,23 @@ static void harvest_line(harvest_t *harvest, const char *name, const char *line)
     }
 }
 
-/** Whether there were any. */
-static int harvest_table(harvest_t *harvest, apr_table_t *table)
+static void harvest_table(harvest_t *harvest, apr_table_t *table)
 {
     const apr_array_header_t *headers = apr_table_elts(table);
     const apr_table_entry_t *entries = (const apr_table_entry_t *)headers->elts;
-    int i, found = 0;
+    int i;
 
     for (i = 0; i < headers->nelts; i++) {
         if (bs_is_our_header(entries[i].key)) {
             harvest_line(harvest, entries[i].key, entries[i].val);
-            found = 1;
         }
     }
-    for (i = 0; found && i < headers->nelts; i++) {
+    for (i = 0; i < headers->nelts; i++) {
         if (bs_is_our_header(entries[i].key)) {
             apr_table_unset(table, entries[i].key);
             i = -1;                     /* the table has moved */
         }
     }
-    return found;
 }
 
 /* ---- doing what they say ---- */
@@ -168,20 +165,26 @@ static void obey(harvest_t *harvest)
     }
 }
 
-void bs_write_back_take(request_rec *r)
+static void take(request_rec *r)
 {
     const bs_dir_conf_t *conf = bs_dir_conf(r);
     harvest_t harvest = { .r = r };
-    int found;
 
     harvest.obeyed = conf->write_back == 1 && bs_mode(conf) != BS_OFF;
-    found = harvest_table(&harvest, r->headers_out);
-    found |= harvest_table(&harvest, r->err_headers_out);
-    if (found && harvest.obeyed) {
+    harvest_table(&harvest, r->headers_out);
+    harvest_table(&harvest, r->err_headers_out);
+    if (harvest.obeyed) {
         obey(&harvest);
     }
-    else if (found) {
+    else {
         ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "BSession-* headers are dropped: BSessionWriteBack "
                       "is Off here");
+    }
+}
+
+void bs_write_back_take(request_rec *r)
+{
+    if (bs_has_our_header(r->headers_out) || bs_has_our_header(r->err_headers_out)) {
+        take(r);
     }
 }

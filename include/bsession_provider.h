@@ -66,8 +66,8 @@ extern "C" {
  *  outage: the session is empty and one line is logged. */
 #define BSESSION_ECORRUPT         (APR_OS_START_USERERR + 7301)
 
-/** Bytes with a length. Where a backend hands them out (load, scan) one NUL that the length does
- *  not count follows, so that what contains no NUL itself is a C string. */
+/** Bytes with a length. Behind each name and value that a backend hands out (load, scan) stands one
+ *  NUL that the length does not count, so that what contains no NUL itself is a C string. */
 typedef struct {
     const char *data;
     apr_size_t  len;

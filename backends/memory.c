@@ -1,0 +1,505 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+#include <string.h>
+
+#include <apr_strings.h>
+#include <apr_tables.h>
+
+#include "memory.h"
+#include "memory_room.h"
+#include "memory_segment.h"
+#include "memory_shard.h"
+
+#define MEMORY_SCAN_RECORDS 64          /* a slice of a scan ends with one of these: */
+#define MEMORY_SCAN_BUCKETS 4096u
+#define MEMORY_SWEEP_SLOTS  16384u      /* of one shard, in one sweep */
+#define MEMORY_SWEEP_TIME   (10 * 1000) /* and all of it together */
+
+struct bsession_backend_t {
+    const char                 *name;
+    const bsession_services_t  *services;
+    apr_uint64_t                size;
+    memory_segment_t            segment;
+};
+
+const memory_segment_t *memory_backend_segment(const bsession_backend_t *backend)
+{
+    return &backend->segment;
+}
+
+/* ------------------------------------------------------------------ configuration and start */
+
+static const char *memory_create(bsession_backend_t **backend, const char *name, const char *url,
+                                 const bsession_options_t *options,
+                                 const bsession_services_t *services, apr_pool_t *pconf)
+{
+    static const char *const known[] = { "size", NULL };
+    const char *size, *expected;
+    apr_uint64_t bytes = MEMORY_SIZE_DEFAULT;
+
+    if (strncmp(url, "memory:", 7) != 0) {
+        return apr_psprintf(pconf, "'%s' is no URL of a memory store; expected memory:", url);
+    }
+    if (url[7] != '\0') {
+        return apr_psprintf(pconf, "'%s': memory: takes no path in this version", url);
+    }
+    if ((expected = services->check_options(options, known, pconf)) != NULL) {
+        return expected;
+    }
+    if ((size = services->option(options, "size")) != NULL) {
+        if ((expected = services->parse_size(&bytes, size)) != NULL) {
+            return apr_psprintf(pconf, "size=%s: expected %s", size, expected);
+        }
+        if (bytes < MEMORY_SIZE_MIN || bytes > MEMORY_SIZE_MAX) {
+            return apr_psprintf(pconf, "size=%s: expected a size from 1M to 1T", size);
+        }
+    }
+    *backend = apr_pcalloc(pconf, sizeof(**backend));
+    (*backend)->name = apr_pstrdup(pconf, name);
+    (*backend)->services = services;
+    (*backend)->size = bytes;
+    return NULL;
+}
+
+/* The children inherit the mapping, so whom they run as does not matter. */
+static apr_status_t memory_open(bsession_backend_t *backend, apr_int64_t uid, apr_int64_t gid,
+                                bsession_call_t *call)
+{
+    (void)uid;
+    (void)gid;
+    return memory_segment_open(&backend->segment, backend->name, backend->size,
+                               backend->services->process_pool, call);
+}
+
+/* ------------------------------------------------------------------ the five verbs */
+
+/* The live record of the key, or NULL. */
+static memory_slot_t *memory_find(const memory_locked_t *at, const memory_key_t *key)
+{
+    uint32_t reference = *memory_shard_link(at, key->words, key->space);
+    memory_slot_t *slot = reference ? memory_slot_at(at, reference) : NULL;
+
+    return slot && !memory_slot_expired(slot, at->now) ? slot : NULL;
+}
+
+static apr_status_t memory_lock(memory_locked_t *at, memory_key_t *parsed,
+                                const bsession_backend_t *backend, const bsession_key_t *key,
+                                bsession_call_t *call)
+{
+    apr_status_t status = memory_key_parse(parsed, key, &backend->segment, call);
+
+    return status != APR_SUCCESS ? status
+                                 : memory_shard_lock(at, &backend->segment, parsed->shard, call);
+}
+
+/* Copied out under the lock, decoded outside of it. */
+static apr_status_t memory_load(bsession_backend_t *backend, const bsession_key_t *key,
+                                bsession_record_t *record, bsession_call_t *call)
+{
+    memory_locked_t at;
+    memory_key_t parsed;
+    memory_slot_t *slot;
+    apr_size_t bytes;
+    apr_time_t expires;
+    apr_uint64_t revision;
+    void *copy;
+    apr_status_t status = memory_lock(&at, &parsed, backend, key, call);
+
+    if (status != APR_SUCCESS) {
+        return status;
+    }
+    if (!(slot = memory_find(&at, &parsed))) {
+        memory_shard_unlock(&at);
+        return APR_NOTFOUND;
+    }
+    bytes = memory_slot_bytes(slot);
+    copy = apr_palloc(call->pool, bytes);
+    memcpy(copy, slot->body, bytes);
+    expires = slot->expires;
+    revision = slot->state;
+    memory_slot_see(slot, MEMORY_SEEN_USED);
+    memory_shard_unlock(&at);
+    status = backend->services->record_read(record, copy, bytes, call->pool);
+    record->expires = expires;
+    record->revision = revision;
+    return status;
+}
+
+/* What the mode says to the record that is there, or is not. */
+static apr_status_t memory_may_save(const bsession_save_t *save, const memory_slot_t *live)
+{
+    switch (save->mode) {
+    case BSESSION_CREATE:
+        return live ? APR_EEXIST : APR_SUCCESS;
+    case BSESSION_MERGE:
+    case BSESSION_REPLACE:
+        return !live ? APR_NOTFOUND : live->state != save->base ? APR_EMISMATCH : APR_SUCCESS;
+    case BSESSION_PUT:
+        return APR_SUCCESS;
+    }
+    return APR_EINVAL;
+}
+
+static int memory_save_is_new(const bsession_save_t *save)
+{
+    return save->mode == BSESSION_CREATE || save->mode == BSESSION_PUT;
+}
+
+/* A revision of 0 would be a free slot, and only what is stored can be kept. */
+static const char *memory_save_wrong(const bsession_save_t *save)
+{
+    if (save->base == 0 || (!memory_save_is_new(save) && save->base == APR_UINT64_MAX)) {
+        return "a save of an impossible revision";
+    }
+    if (memory_save_is_new(save) && save->record->expires == BSESSION_KEEP) {
+        return "a new record cannot keep a life";
+    }
+    return NULL;
+}
+
+static int memory_over_limits(const bsession_backend_t *backend, const bsession_save_t *save,
+                              apr_size_t bytes)
+{
+    const bsession_fields_t *fields = &save->record->fields;
+
+    return bytes > memory_segment_largest(&backend->segment)
+           || (save->max_bytes && bsession_fields_bytes(fields) > save->max_bytes)
+           || (save->max_fields && (apr_size_t)fields->count > save->max_fields);
+}
+
+/* A save may prolong a life and not shorten it: a touch may have come since its record was loaded. */
+static apr_time_t memory_later_end(const bsession_save_t *save, const memory_slot_t *live)
+{
+    apr_time_t end = save->record->expires;
+
+    if (!live || memory_save_is_new(save)) {
+        return end;
+    }
+    if (end == BSESSION_KEEP || live->expires == 0 || (end != 0 && end < live->expires)) {
+        return live->expires;
+    }
+    return end;
+}
+
+/* Room is made, the record written and published, and then the old one dropped. What is there but
+ * expired goes first: the new record may have a lower revision than it, and a rebuild keeps the
+ * higher. */
+static apr_status_t memory_store(memory_locked_t *at, const memory_key_t *key,
+                                 const bsession_backend_t *backend, const bsession_save_t *save,
+                                 memory_slot_t *live, apr_size_t bytes)
+{
+    const memory_segment_t *segment = at->segment;
+    uint32_t stale = live ? 0 : *memory_shard_link(at, key->words, key->space);
+    uint32_t seen = live ? MEMORY_SEEN_USED : MEMORY_SEEN_NEW;
+    memory_slot_t *slot;
+
+    if (stale) {
+        memory_slot_drop(at, memory_slot_at(at, stale));
+        at->shard->swept++;
+    }
+    slot = memory_room_take(at, memory_code(memory_segment_class(segment, bytes + MEMORY_SLOT_HEAD),
+                                            memory_space_guarded(key->space)), live);
+    if (!slot) {
+        return APR_ENOMEM;
+    }
+    slot->expires = memory_later_end(save, live);
+    slot->key[0] = key->words[0];
+    slot->key[1] = key->words[1];
+    slot->word = (uint32_t)bytes | key->space << MEMORY_SPACE_SHIFT | seen << MEMORY_SEEN_SHIFT;
+    backend->services->record_write(save->record, slot->body);
+    memory_room_note_expiry(at, slot->expires);
+    memory_slot_publish(at, slot, save->base + (memory_save_is_new(save) ? 0 : 1), live);
+    return APR_SUCCESS;
+}
+
+static apr_status_t memory_save(bsession_backend_t *backend, const bsession_key_t *key,
+                                const bsession_save_t *save, bsession_saved_t *saved,
+                                bsession_call_t *call)
+{
+    memory_locked_t at;
+    memory_key_t parsed;
+    memory_slot_t *live;
+    apr_uint64_t evicted;
+    apr_size_t bytes = backend->services->record_size(save->record);
+    const char *wrong = memory_save_wrong(save);
+    apr_status_t status;
+
+    if (wrong) {
+        apr_cpystrn(call->why, wrong, sizeof(call->why));
+        return APR_EINVAL;
+    }
+    if ((status = memory_lock(&at, &parsed, backend, key, call)) != APR_SUCCESS) {
+        return status;
+    }
+    live = memory_find(&at, &parsed);
+    evicted = at.shard->evicted;
+    status = memory_may_save(save, live);
+    if (status == APR_SUCCESS) {
+        status = memory_over_limits(backend, save, bytes)
+                 ? APR_ENOSPC : memory_store(&at, &parsed, backend, save, live, bytes);
+    }
+    evicted = at.shard->evicted - evicted;
+    memory_shard_unlock(&at);
+    if (status == APR_SUCCESS) {
+        saved->revision = save->base + (memory_save_is_new(save) ? 0 : 1);
+    }
+    else if (status == APR_ENOMEM) {
+        apr_snprintf(call->why, sizeof(call->why), "shard %u has no room", at.index);
+    }
+    if (evicted) {
+        apr_snprintf(call->why, sizeof(call->why), "store %.40s is full: live records are evicted; "
+                     "give it more with size=", backend->name);
+    }
+    return status;
+}
+
+static apr_status_t memory_touch(bsession_backend_t *backend, const bsession_key_t *key,
+                                 apr_time_t expires, bsession_call_t *call)
+{
+    memory_locked_t at;
+    memory_key_t parsed;
+    memory_slot_t *slot;
+    apr_status_t status = memory_lock(&at, &parsed, backend, key, call);
+
+    if (status != APR_SUCCESS) {
+        return status;
+    }
+    if ((slot = memory_find(&at, &parsed)) != NULL) {
+        if (slot->expires != 0 && (expires == 0 || expires > slot->expires)) {
+            __atomic_store_n(&slot->expires, expires, __ATOMIC_RELEASE);
+        }
+        memory_slot_see(slot, MEMORY_SEEN_USED);
+    }
+    memory_shard_unlock(&at);
+    return slot ? APR_SUCCESS : APR_NOTFOUND;
+}
+
+static apr_status_t memory_remove(bsession_backend_t *backend, const bsession_key_t *key,
+                                  apr_uint64_t revision, bsession_call_t *call)
+{
+    memory_locked_t at;
+    memory_key_t parsed;
+    memory_slot_t *slot;
+    apr_status_t status = memory_lock(&at, &parsed, backend, key, call);
+
+    if (status != APR_SUCCESS) {
+        return status;
+    }
+    if (!(slot = memory_find(&at, &parsed))) {
+        status = APR_NOTFOUND;
+    }
+    else if (revision != 0 && slot->state != revision) {
+        status = APR_EMISMATCH;
+    }
+    else {
+        memory_slot_drop(&at, slot);
+    }
+    memory_shard_unlock(&at);
+    return status;
+}
+
+/* ------------------------------------------------------------------ scan */
+
+/* Where a scan stands, in bsession_cursor_t.at: the shard, the bucket, and the last key that was
+ * shown of it. Within a bucket records are shown in the order of their keys, so that what comes and
+ * goes between two slices moves no other record past the cursor. A limit that is raised splits
+ * buckets upwards: what was not shown stays ahead. */
+enum { SCAN_SHARD, SCAN_BUCKET, SCAN_KEY0, SCAN_KEY1 };
+
+typedef struct {
+    uint32_t     bucket;
+    uint64_t     key[2];
+    apr_time_t   expires;
+    apr_uint64_t revision;
+    void        *copy;
+    apr_size_t   bytes;
+} memory_shown_t;
+
+static int memory_scan_after(const uint64_t *key, const uint64_t *than)
+{
+    return key[0] != than[0] ? key[0] > than[0] : key[1] > than[1];
+}
+
+/* The records of one bucket, in order, to the end of the list. */
+static void memory_scan_bucket(const memory_locked_t *at, uint32_t bucket, uint32_t space,
+                               const uint64_t *after, apr_array_header_t *list)
+{
+    int first = list->nelts;
+    uint32_t reference;
+
+    for (reference = at->buckets[bucket]; reference; ) {
+        const memory_slot_t *slot = memory_slot_at(at, reference);
+        memory_shown_t *shown, one;
+
+        reference = slot->next;
+        if (memory_slot_space(slot) != space || memory_slot_expired(slot, at->now)
+            || (after && !memory_scan_after(slot->key, after))) {
+            continue;
+        }
+        one.bucket = bucket;
+        memcpy(one.key, slot->key, sizeof(one.key));
+        one.expires = slot->expires;
+        one.revision = slot->state;
+        one.bytes = memory_slot_bytes(slot);
+        one.copy = apr_pmemdup(list->pool, slot->body, one.bytes);
+        shown = apr_array_push(list);
+        while (shown > (memory_shown_t *)list->elts + first
+               && memory_scan_after(shown[-1].key, one.key)) {
+            *shown = shown[-1];
+            shown--;
+        }
+        *shown = one;
+    }
+}
+
+/* A stretch of buckets, copied under the lock; the cursor that follows is in *next. */
+static apr_array_header_t *memory_scan_copy(const memory_locked_t *at, uint32_t space,
+                                            const bsession_cursor_t *cursor,
+                                            bsession_cursor_t *next, apr_pool_t *pool)
+{
+    apr_array_header_t *list = apr_array_make(pool, MEMORY_SCAN_RECORDS, sizeof(memory_shown_t));
+    uint64_t after[2] = { cursor->at[SCAN_KEY0], cursor->at[SCAN_KEY1] };
+    uint64_t bucket = cursor->at[SCAN_BUCKET], end = bucket + MEMORY_SCAN_BUCKETS;
+
+    for (; bucket <= at->shard->mask && bucket < end && list->nelts < MEMORY_SCAN_RECORDS;
+         bucket++) {
+        int begun = bucket == cursor->at[SCAN_BUCKET] && (after[0] || after[1]);
+
+        memory_scan_bucket(at, (uint32_t)bucket, space, begun ? after : NULL, list);
+    }
+    memset(next, 0, sizeof(*next));
+    next->at[SCAN_SHARD] = cursor->at[SCAN_SHARD];
+    next->at[SCAN_BUCKET] = bucket;
+    if (bucket > at->shard->mask) {
+        next->at[SCAN_BUCKET] = 0;
+        next->done = ++next->at[SCAN_SHARD] >= at->segment->header->shards;
+    }
+    return list;
+}
+
+static apr_status_t memory_scan_show(const bsession_backend_t *backend, const memory_shown_t *shown,
+                                     char space, bsession_visitor_t *visit, void *baton,
+                                     apr_pool_t *pool)
+{
+    bsession_record_t record;
+    bsession_key_t key;
+
+    if (backend->services->record_read(&record, shown->copy, shown->bytes, pool) != APR_SUCCESS) {
+        return APR_SUCCESS;             /* who loads it will hear of it */
+    }
+    record.expires = shown->expires;
+    record.revision = shown->revision;
+    key.space = space;
+    memcpy(key.bytes, shown->key, sizeof(key.bytes));
+    return visit(baton, &key, &record);
+}
+
+static apr_status_t memory_scan(bsession_backend_t *backend, char space, bsession_cursor_t *cursor,
+                                bsession_visitor_t *visit, void *baton, bsession_call_t *call)
+{
+    bsession_key_t any = { space, { 0 } };
+    bsession_cursor_t next;
+    apr_array_header_t *list;
+    memory_locked_t at;
+    memory_key_t parsed;
+    apr_status_t status = memory_key_parse(&parsed, &any, &backend->segment, call);
+    int i;
+
+    if (cursor->at[SCAN_SHARD] >= backend->segment.header->shards) {
+        cursor->done = 1;
+    }
+    if (status != APR_SUCCESS || cursor->done) {
+        return status;
+    }
+    status = memory_shard_lock(&at, &backend->segment, (uint32_t)cursor->at[SCAN_SHARD], call);
+    if (status != APR_SUCCESS) {
+        return status;
+    }
+    list = memory_scan_copy(&at, parsed.space, cursor, &next, call->pool);
+    memory_shard_unlock(&at);
+    for (i = 0; i < list->nelts && status == APR_SUCCESS; i++) {
+        const memory_shown_t *shown = &APR_ARRAY_IDX(list, i, memory_shown_t);
+
+        status = memory_scan_show(backend, shown, space, visit, baton, call->pool);
+        cursor->at[SCAN_BUCKET] = shown->bucket;
+        cursor->at[SCAN_KEY0] = shown->key[0];
+        cursor->at[SCAN_KEY1] = shown->key[1];
+    }
+    if (status == APR_SUCCESS) {
+        *cursor = next;
+    }
+    return status;
+}
+
+/* ------------------------------------------------------------------ the rest */
+
+static unsigned memory_node_of(bsession_backend_t *backend, const bsession_key_t *key)
+{
+    uint64_t word;
+
+    memcpy(&word, key->bytes, sizeof(word));
+    return memory_shard_of(&backend->segment, word);
+}
+
+/* Each call goes on with the shard after the last one, whichever child made it. */
+static apr_status_t memory_sweep(bsession_backend_t *backend, apr_time_t now, bsession_call_t *call)
+{
+    memory_header_t *header = backend->segment.header;
+    apr_time_t began = apr_time_now();
+    uint32_t i;
+
+    for (i = 0; i < header->shards && apr_time_now() - began < MEMORY_SWEEP_TIME; i++) {
+        uint32_t index = __atomic_fetch_add(&header->sweep_at, 1, __ATOMIC_RELAXED);
+        memory_locked_t at;
+        apr_status_t status;
+
+        status = memory_shard_lock(&at, &backend->segment, index % header->shards, call);
+        if (status != APR_SUCCESS) {
+            return status;
+        }
+        at.now = now;
+        if (at.shard->soonest <= now) {
+            memory_room_sweep(&at, MEMORY_SWEEP_SLOTS);
+        }
+        memory_shard_unlock(&at);
+    }
+    return APR_SUCCESS;
+}
+
+/* Read without the locks: numbers for a page, and each of them is one word. */
+static void memory_stats(bsession_backend_t *backend, bsession_stats_t *stats,
+                         bsession_call_t *call)
+{
+    const memory_header_t *header = backend->segment.header;
+    const unsigned char *base = (const unsigned char *)header + MEMORY_HEADER_SIZE;
+    uint32_t i;
+
+    (void)call;
+    memset(stats, 0, sizeof(*stats));
+    for (i = 0; i < header->shards; i++) {
+        const memory_shard_t *shard = (const memory_shard_t *)(base + i * header->stride);
+
+        stats->records += __atomic_load_n(&shard->records, __ATOMIC_RELAXED);
+        stats->bytes += __atomic_load_n(&shard->bytes, __ATOMIC_RELAXED);
+        stats->evicted += __atomic_load_n(&shard->evicted, __ATOMIC_RELAXED);
+        stats->swept += __atomic_load_n(&shard->swept, __ATOMIC_RELAXED);
+        stats->repaired += __atomic_load_n(&shard->repaired, __ATOMIC_RELAXED);
+        stats->capacity += (uint64_t)__atomic_load_n(&shard->pages, __ATOMIC_RELAXED)
+                           * header->page_size;
+    }
+}
+
+const bsession_provider_t bsession_memory_provider = {
+    .abi = BSESSION_PROVIDER_ABI,
+    .name = "memory",
+    .create = memory_create,
+    .open = memory_open,
+    .load = memory_load,
+    .save = memory_save,
+    .touch = memory_touch,
+    .remove = memory_remove,
+    .scan = memory_scan,
+    .node_of = memory_node_of,
+    .sweep = memory_sweep,
+    .stats = memory_stats
+};

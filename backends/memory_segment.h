@@ -1,0 +1,107 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/**
+ * @file memory_segment.h
+ * @brief The memory itself: mapped once, found again at a graceful restart, cut into shards.
+ *
+ * Far more addresses are reserved than memory is used (16 times, where the system allows it); what
+ * is reserved and not used costs nothing. So the segment can grow in place, under children of the
+ * old generation that still write to it: a copy would lose what they write after it was made. What
+ * grows is `limit`; where things lie follows from the reserve, and never moves.
+ *
+ *   +----------+-----------+-----------+-- ... --+-----------+
+ *   | header   | shard 0   | shard 1   |         | shard n-1 |      reserve bytes
+ *   +----------+-----------+-----------+-- ... --+-----------+
+ *    4096       stride      stride
+ *
+ * One shard (its struct is in memory_shard.h). The parts in use are filled with #; their size
+ * follows from limit / shards:
+ *
+ *   0           page_table_at       buckets_at          data_at
+ *   +-----------+-------------------+-------------------+-----------------------------------+
+ *   | mutex,    | one memory_page_t | one reference for | page 0 | page 1 | page 2 | ...     |
+ *   | counters, | for each page     | each bucket       |        |        |        |         |
+ *   | classes   | ######..........  | ######..........  | #######################.......... |
+ *   +-----------+-------------------+-------------------+-----------------------------------+
+ *
+ * A page holds slots of one size, its class; or it is free; or it begins a run of pages that is one
+ * large slot:
+ *
+ *   +------+------+------+------+-----+   +-----------+-----------+   +--------------------------+
+ *   | slot | slot | slot | slot |     |   | slot      | slot      |   | slot                     |
+ *   +------+------+------+------+-----+   +-----------+-----------+   +--------------------------+
+ *    page, a small class                   page, a larger class        run of three pages
+ *
+ * A reference is the place of a slot in its shard in units of 16 bytes; 0 is none. There are no
+ * pointers in the segment.
+ */
+#ifndef MEMORY_SEGMENT_H
+#define MEMORY_SEGMENT_H
+
+#include <stdint.h>
+
+#include "bsession_provider.h"
+
+/* The number of the layout drawn above and in memory_shard.h: change one, change the other. */
+#define MEMORY_LAYOUT       1
+#define MEMORY_MAGIC        "bsession memory"
+#define MEMORY_HEADER_SIZE  4096u
+#define MEMORY_UNIT         16u             /* slots begin at multiples of it */
+#define MEMORY_SHARDS       64u             /* at most */
+#define MEMORY_CLASSES      80u             /* at most */
+#define MEMORY_LARGEST      ((1u << 24) - 1)    /* bytes of a slot: the size has 24 bits in it */
+
+#define MEMORY_SIZE_DEFAULT ((apr_uint64_t)64 << 20)
+#define MEMORY_SIZE_MIN     ((apr_uint64_t)1 << 20)
+#define MEMORY_SIZE_MAX     ((apr_uint64_t)1 << 40)
+
+/* The first bytes of the segment. boot_id and clean belong to a segment in a file, which must know
+ * whether it was left in order and whether the machine ran on; here they are zero. */
+typedef struct {
+    char     magic[16];
+    uint32_t layout;
+    uint32_t shards;
+    uint64_t limit;                 /* bytes that may be used: size= */
+    uint64_t reserve;               /* bytes that are mapped */
+    uint64_t shard_reserve;         /* what a shard's limit may grow to */
+    uint64_t stride;                /* from one shard to the next: that, and the alignment */
+    uint32_t page_size;
+    uint32_t clean;
+    char     boot_id[40];
+    uint32_t sweep_at;              /* the shard that the next sweep begins with */
+} memory_header_t;
+
+/* What one process knows about a segment: computed from the header, and constant. */
+typedef struct memory_segment_t {
+    memory_header_t *header;
+    uint32_t         page_shift;
+    uint32_t         pages_max;     /* in a shard, once all that is reserved is used */
+    uint64_t         page_table_at; /* places in a shard */
+    uint64_t         buckets_at;
+    uint64_t         data_at;
+    uint32_t         classes;
+    uint32_t         slot_size[MEMORY_CLASSES];
+    uint32_t         slots[MEMORY_CLASSES];     /* in a page; 1 for runs */
+    uint32_t         span[MEMORY_CLASSES];      /* pages of a run; 1 for pages of slots */
+} memory_segment_t;
+
+/** A new segment with empty shards; mapped for good, by the parent before it forks. */
+apr_status_t memory_segment_new(memory_segment_t *segment, apr_uint64_t size,
+                                bsession_call_t *call);
+
+/** The segment that this httpd already has for the store of this name, or a new one. A notice in
+ *  call->why where it is not what was asked for. */
+apr_status_t memory_segment_open(memory_segment_t *segment, const char *name, apr_uint64_t size,
+                                 apr_pool_t *process_pool, bsession_call_t *call);
+
+/** What follows from the limit, for one shard. */
+uint32_t memory_segment_buckets(uint64_t shard_limit);
+uint32_t memory_segment_pages(uint64_t shard_limit, uint32_t page_size);
+
+/** The largest encoded record that is taken: with its slot an eighth of a shard. */
+apr_size_t memory_segment_largest(const memory_segment_t *segment);
+
+/** The smallest class whose slots have this many bytes. */
+uint32_t memory_segment_class(const memory_segment_t *segment, apr_size_t bytes);
+
+#endif
