@@ -1,0 +1,144 @@
+"""Visitors: what they send, what they keep, and what they get."""
+
+import http.client
+import re
+import socket
+import subprocess
+import urllib.parse
+
+TOKEN = re.compile(r"^[A-Za-z0-9_-]{43}$")
+# A token that is formed well and known to nobody.
+STRANGER = "A" * 43
+
+
+def quote(text):
+    return urllib.parse.quote(text, safe="")
+
+
+class Answer:
+    def __init__(self, status, headers, body):
+        self.status = status
+        self.headers = headers
+        self.body = body
+
+    def all(self, name):
+        return [v for n, v in self.headers if n.lower() == name.lower()]
+
+    def header(self, name):
+        values = self.all(name)
+        assert len(values) <= 1, f"{name} occurs {len(values)} times: {values}"
+        return values[0] if values else None
+
+    @property
+    def text(self):
+        return self.body.decode("utf-8", "replace")
+
+    @property
+    def cookies(self):
+        """The Set-Cookie lines of sessions; those of applications begin with app."""
+        return [c for c in self.all("Set-Cookie") if not c.startswith("app")]
+
+    @property
+    def results(self):
+        """What the probe's calls returned, in their order."""
+        return [line.split(" ", 1)[1] for line in self.text.splitlines() if " " in line]
+
+    def __repr__(self):
+        return f"<{self.status} {self.headers} {self.body[:400]!r}>"
+
+
+class Client:
+    """A visitor: keeps cookies as a browser does, but for their Secure."""
+
+    def __init__(self, server, host=None, port=None, keep=False):
+        self.server = server
+        self.host = host
+        self.port = port or server.port
+        self.jar = {}
+        self.keep = keep
+        self.connection = None
+
+    def request(self, method, path, body=None, headers=(), cookies=True, timeout=30):
+        sent = dict(headers)
+        if cookies and self.jar and "Cookie" not in sent:
+            sent["Cookie"] = "; ".join(f"{n}={v}" for n, v in self.jar.items())
+        if self.host and "Host" not in sent:
+            sent["Host"] = self.host
+        c = self.connection or http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        try:
+            c.request(method, path, body, sent)
+            raw = c.getresponse()
+            answer = Answer(raw.status, raw.getheaders(), raw.read())
+        except BaseException:
+            c.close()
+            self.connection = None
+            raise
+        if self.keep:
+            self.connection = c
+        else:
+            c.close()
+        self.take(answer)
+        return answer
+
+    def take(self, answer):
+        for line in answer.all("Set-Cookie"):
+            name, _, value = line.split(";")[0].partition("=")
+            if TOKEN.match(value):
+                self.server.tokens.add(value)
+            if re.search(r";\s*max-age=0\b", line, re.I) or value == "":
+                self.jar.pop(name, None)
+            else:
+                self.jar[name] = value
+
+    def get(self, path, **more):
+        return self.request("GET", path, **more)
+
+    def probe(self, *calls, at="/probe", **more):
+        """Runs calls of the C API in the server; the results are their answers, in order."""
+        answer = self.request("GET", at + "?" + "&".join(calls), **more)
+        return answer
+
+    def results(self, *calls, **more):
+        answer = self.probe(*calls, **more)
+        assert answer.status == 200, answer
+        return answer.results
+
+    @property
+    def token(self):
+        return self.jar.get("bsession")
+
+    def twin(self):
+        """Another connection of the same visitor, as the cookies are now."""
+        other = Client(self.server, self.host, self.port)
+        other.jar = dict(self.jar)
+        return other
+
+    def close(self):
+        if self.connection:
+            self.connection.close()
+            self.connection = None
+
+
+def raw(server, data, port=None, timeout=30):
+    """Sends bytes, returns all that comes until the server closes."""
+    with socket.create_connection(("127.0.0.1", port or server.port), timeout) as s:
+        s.sendall(data)
+        received = b""
+        while True:
+            part = s.recv(65536)
+            if not part:
+                return received
+            received += part
+
+
+def h2(server, path, cookie=None):
+    """A GET over HTTP/2, in the clear."""
+    command = ["curl", "-s", "-i", "--http2-prior-knowledge", "--max-time", "30",
+               f"http://127.0.0.1:{server.port}{path}"]
+    if cookie:
+        command += ["-H", f"Cookie: bsession={cookie}"]
+    out = subprocess.run(command, check=True, capture_output=True).stdout
+    head, _, body = out.partition(b"\r\n\r\n")
+    first, *lines = head.decode().split("\r\n")
+    assert first.startswith("HTTP/2 ")
+    return Answer(int(first.split()[1]), [tuple(line.split(": ", 1)) for line in lines], body)

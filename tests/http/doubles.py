@@ -1,0 +1,128 @@
+"""What stands in a test for the world around httpd: time, applications, stores."""
+
+import concurrent.futures
+import contextlib
+import mmap
+import os
+import re
+import socket
+import struct
+import threading
+import time
+
+from client import quote
+
+PATIENCE = 20.0                         # how long a condition may take on a busy machine
+
+
+def wait_until(condition, what, patience=PATIENCE):
+    """Returns what condition() does once that is true."""
+    deadline = time.monotonic() + patience
+    while True:
+        result = condition()
+        if result:
+            return result
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {patience:g} s in vain for {what}")
+        time.sleep(0.01)
+
+
+class Gate:
+    """Holds a request of the probe in the middle: it waits where the `call` stands until the test has
+    done what it wants to do meanwhile."""
+
+    count = 0
+
+    def __init__(self, server):
+        Gate.count += 1
+        self.path = server.writable / f"gate{Gate.count}"
+        self.call = f"wait={quote(str(self.path))}"
+
+    @contextlib.contextmanager
+    def passing(self, client, *calls, **more):
+        """The request runs in another thread up to the gate, then the block, then the rest; its
+        answer is self.answer after that."""
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            future = pool.submit(client.probe, *calls, **more)
+            try:
+                here = self.path.with_name(self.path.name + ".here")
+                wait_until(lambda: here.exists() or future.done(), "the request to reach the gate")
+                yield
+            finally:
+                self.path.touch()
+            self.answer = future.result()
+
+
+class Backend:
+    """An application behind mod_proxy_http, byte for byte: it answers each request with the headers
+    that the test has put into `headers`, and the raw head of the request as the body."""
+
+    def __init__(self):
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self.socket.getsockname()[1]
+        self.headers = []
+        self.status = "200 OK"
+        self.raw = None                 # the whole answer, instead of one made of these
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        while True:
+            try:
+                connection, _ = self.socket.accept()
+            except OSError:
+                return                  # closed
+            threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
+
+    def _answer(self, connection):
+        with connection:
+            head = b""
+            while b"\r\n\r\n" not in head:
+                part = connection.recv(65536)
+                if not part:
+                    return
+                head += part
+            head, _, rest = head.partition(b"\r\n\r\n")
+            found = re.search(rb"(?im)^content-length: *(\d+)", head)
+            while found and len(rest) < int(found[1]):
+                rest += connection.recv(65536)
+            if self.raw:
+                connection.sendall(self.raw)
+                return
+            lines = [f"HTTP/1.1 {self.status}", "Content-Type: text/plain", "Connection: close",
+                     f"Content-Length: {len(head)}", *self.headers]
+            connection.sendall("\r\n".join(lines).encode() + b"\r\n\r\n" + head)
+
+    def close(self):
+        # wakes accept()
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self.socket.close()
+
+
+class Fault:
+    """What tests do to a store behind mod_fault.c; the layout is drawn there."""
+
+    VERBS = ["load", "create", "merge", "replace", "touch", "remove"]
+    MODES = ["pass", "fail", "lost", "delay", "forget", "corrupt", "conflict", "nospace", "garble",
+             "hang"]
+    ROW = struct.Struct("<iiiI")
+
+    def __init__(self, path):
+        with open(path, "wb") as f:
+            f.truncate(4096)
+        os.chmod(path, 0o666)
+        self.file = open(path, "r+b")
+        self.map = mmap.mmap(self.file.fileno(), 4096)
+
+    def set(self, mode, *verbs, times=-1, ms=0):
+        """From now on these verbs (all, if none is named) do so, this many times."""
+        for verb in verbs or self.VERBS:
+            at = self.VERBS.index(verb) * self.ROW.size
+            struct.pack_into("<iii", self.map, at, self.MODES.index(mode), times, ms)
+
+    def clear(self):
+        self.set("pass")
+
+    def calls(self, *verbs):
+        """How many calls of these verbs (of all, if none is named) reached the provider."""
+        return sum(self.ROW.unpack_from(self.map, self.VERBS.index(v) * self.ROW.size)[3]
+                   for v in verbs or self.VERBS)

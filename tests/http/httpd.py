@@ -1,0 +1,337 @@
+"""A private httpd for a test, and a client that speaks to it as browsers do.
+
+Everything of one server lives in one temporary directory: configuration, logs, documents, scripts.
+Nothing here sleeps for a while and hopes: each wait is for a condition, up to a deadline.
+"""
+
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+
+from client import Client
+from doubles import wait_until
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+LOG_LINE = re.compile(r"^\[(?P<module>[\w-]*):(?P<level>\w+)\] ")
+ALARMING = {"warn", "error", "crit", "alert", "emerg"}
+
+# what httpd itself says at warn or above that is no news here
+HARMLESS = [
+    r"AH00558:",                        # the server's name could not be determined
+    r"AH02445:", r"AH10034:",           # notes of mod_http2 on an MPM
+    r"AH10159:", r"AH00287:", r"AH00161:", r"AH00484:",     # a small MPM is all in use
+    r"AH00098: pid file .* overwritten",
+    r"AH01873:", r"AH01882:",           # mod_ssl: no session cache; which OpenSSL it was built with
+    r"AH01906:", r"AH01909:",           # a certificate that a test made
+]
+
+MODULES = ["authz_core", "mime", "dir", "alias", "env", "setenvif", "headers"]
+
+
+def apxs(name):
+    program = shutil.which("apxs") or shutil.which("apxs2")
+    return subprocess.run([program, "-q", name], check=True, capture_output=True,
+                          text=True).stdout.strip()
+
+
+def read(path):
+    """What is in the file, or nothing where it is not there yet."""
+    return path.read_text(errors="replace") if path.exists() else ""
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Build:
+    """What is tested: a build directory, installed into its stage/ by `make install`."""
+
+    def __init__(self, name, mpm):
+        self.dir = TOP / name
+        self.mpm = mpm
+        self.asan = "asan" in name
+        self.httpd = pathlib.Path(apxs("SBINDIR")) / apxs("progname")
+        self.libexec = pathlib.Path(apxs("LIBEXECDIR"))
+        self.stage = self.dir / "stage"
+        self.work = self.dir / "http"
+
+    def install(self):
+        self._run(["make", "-s", "install", f"DESTDIR={self.stage}"], self.dir)
+        self.module = self.stage / self.libexec.relative_to("/") / "mod_bsession.so"
+        self.include = self.stage / pathlib.Path(apxs("INCLUDEDIR")).relative_to("/")
+        self.work.mkdir(exist_ok=True)
+        self.probe = self._third_party("mod_probe", "probe_api")
+        self.fault = self._third_party("mod_fault")
+
+    def _third_party(self, name, *more):
+        """Built by apxs against the installed headers and nothing else, as anybody would."""
+        for source in (TOP / "tests" / "http").glob("*.[ch]"):
+            shutil.copy(source, self.work)
+        program = shutil.which("apxs") or shutil.which("apxs2")
+        self._run([program, "-Wc,-Wall", "-Wc,-Wextra", "-Wc,-Wno-unused-parameter",
+                   "-Wc,-Werror", "-I", str(self.include),
+                   "-c", *[f"{source}.c" for source in (name, *more)]], self.work)
+        return self.work / ".libs" / f"{name}.so"
+
+    @staticmethod
+    def _run(command, cwd):
+        done = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
+
+    def environment(self, where):
+        env = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LANG": "C.UTF-8"}
+        if self.asan:
+            libs = [subprocess.run(["gcc", f"-print-file-name=lib{lib}.so"], check=True,
+                                   capture_output=True, text=True).stdout.strip()
+                    for lib in ("asan", "ubsan")]
+            env["LD_PRELOAD"] = " ".join(libs)
+            env["ASAN_OPTIONS"] = f"detect_leaks=0:log_path={where}/asan"
+            env["UBSAN_OPTIONS"] = f"print_stacktrace=1:log_path={where}/ubsan"
+        return env
+
+
+class Httpd:
+    """One running server. `config` is what the test is about; `{dir}`, `{port}`, `{docs}`, `{cgi}`
+    in it are replaced."""
+
+    def __init__(self, build, config, mods=(), ports=1, main="", mpm_config="", cgi=None):
+        self.build = build
+        self.config = config
+        self.mods = MODULES + [m for m in mods if m not in MODULES]
+        self.nports = ports
+        self.main = main
+        self.mpm_config = mpm_config
+        self.cgi_module = cgi or ("cgi" if build.mpm == "prefork" else "cgid")
+        self.process = None
+        self.tokens = set()
+        self.expected = []
+        self.seen = 0
+        # not pytest's: children that are another user must be able to walk into it
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="bsession-http-"))
+        self.dir.chmod(0o755)
+        self.docs = self._subdir("docs", 0o755)
+        self.cgi = self._subdir("cgi", 0o755)
+        self.writable = self._subdir("w", 0o777)
+        (self.docs / "index.html").write_text("<html>hello\n")
+        self.error_log = self.dir / "error.log"
+        self.access_log = self.dir / "access.log"
+
+    def _subdir(self, name, mode):
+        path = self.dir / name
+        path.mkdir()
+        path.chmod(mode)
+        return path
+
+    # -- documents and scripts
+
+    def document(self, name, text):
+        path = self.docs / name
+        path.parent.mkdir(exist_ok=True, parents=True)
+        path.write_text(text)
+        path.chmod(0o644)
+        return path
+
+    def script(self, name, body, interpreter="/bin/sh"):
+        """A CGI program."""
+        path = self.cgi / name
+        path.write_text(f"#!{interpreter}\n{body}")
+        path.chmod(0o755)
+        return path
+
+    # -- configuration
+
+    def text(self):
+        user = "User www-data\nGroup www-data\n" if os.geteuid() == 0 else ""
+        load = [f"LoadModule mpm_{self.build.mpm}_module {self.build.libexec}/mod_mpm_{self.build.mpm}.so"]
+        for name in [*self.mods, self.cgi_module]:
+            load.append(f"LoadModule {name}_module {self.build.libexec}/mod_{name}.so")
+        load.append(f"LoadModule probe_module {self.build.probe}")
+        load.append(f"LoadModule fault_module {self.build.fault}")
+        load.append(f"LoadModule bsession_module {self.build.module}")
+        listen = "".join(f"Listen 127.0.0.1:{port}\n" for port in self.ports)
+        socket_line = f"ScriptSock {self.dir}/cgid.sock\n" if self.cgi_module == "cgid" else ""
+        return "\n".join(load) + f"""
+ServerRoot {self.dir}
+DefaultRuntimeDir {self.dir}
+PidFile {self.dir}/httpd.pid
+ServerName localhost
+{listen}{user}{socket_line}TypesConfig /dev/null
+AddType text/html .html
+ErrorLog {self.error_log}
+ErrorLogFormat "[%-m:%l] [%P] %M"
+LogLevel info bsession:trace8
+LogFormat "%v %m %U %>s %b" plain
+CustomLog {self.access_log} plain
+{self.mpm_config}
+DocumentRoot {self.docs}
+ScriptAlias /cgi/ {self.cgi}/
+<Directory {self.dir}>
+    Require all granted
+</Directory>
+<Location /probe>
+    SetHandler bsession-probe
+</Location>
+""" + self._fill(self.main or "", self.config)
+
+    def _fill(self, *texts):
+        text = "\n".join(texts)
+        for name, value in {"dir": self.dir, "docs": self.docs, "cgi": self.cgi, "w": self.writable,
+                            "port": self.ports[0],
+                            **{f"port{i}": p for i, p in enumerate(self.ports)}}.items():
+            text = text.replace("{%s}" % name, str(value))
+        return text
+
+    def write(self):
+        self.ports = [free_port() for _ in range(self.nports)]
+        (self.dir / "httpd.conf").write_text(self.text())
+
+    def _command(self, *more):
+        return [str(self.build.httpd), "-d", str(self.dir), "-f", str(self.dir / "httpd.conf"), *more]
+
+    def configtest(self):
+        """The status and the output of `httpd -t`."""
+        self.write()
+        done = subprocess.run(self._command("-t"), env=self.build.environment(self.writable),
+                              capture_output=True, text=True, timeout=60)
+        return done.returncode, done.stdout + done.stderr
+
+    # -- running
+
+    def start(self):
+        for _ in range(5):
+            self.write()
+            output = open(self.dir / "output", "wb")
+            self.process = subprocess.Popen(self._command("-DFOREGROUND"), stdout=output,
+                                            stderr=output, stdin=subprocess.DEVNULL,
+                                            env=self.build.environment(self.writable),
+                                            start_new_session=True)
+            output.close()
+            if wait_until(self._answer, "httpd to start", 60) == "up":
+                return self
+            said = self.output() + self.log()
+            if "could not bind" not in said:
+                raise AssertionError(f"httpd did not start:\n{said}")
+        raise AssertionError("no free port was found")
+
+    def _answer(self):
+        if self.process.poll() is not None:
+            return "down"
+        if "resuming normal operations" not in self.log():
+            return None
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), 1):
+                return "up"
+        except OSError:
+            return None
+
+    def output(self):
+        return read(self.dir / "output")
+
+    @property
+    def port(self):
+        return self.ports[0]
+
+    def graceful(self):
+        """Returns when the new generation serves."""
+        before = self.log().count("resuming normal operations")
+        self.process.send_signal(signal.SIGUSR1)
+        wait_until(lambda: self.log().count("resuming normal operations") > before,
+                   "a graceful restart")
+
+    def children(self):
+        """The processes that serve; with mod_cgid its daemon is among them."""
+        pids = []
+        for entry in pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children") \
+                .read_text().split():
+            try:
+                command = pathlib.Path(f"/proc/{entry}/cmdline").read_bytes()
+            except OSError:
+                continue
+            if str(self.build.httpd).encode() in command:
+                pids.append(int(entry))
+        return pids
+
+    def stop(self):
+        if self.process and self.process.poll() is None:
+            for pid in self.children():
+                try:
+                    os.kill(pid, signal.SIGCONT)
+                except OSError:
+                    pass
+            self.process.terminate()
+            try:
+                self.process.wait(30)
+            except subprocess.TimeoutExpired:
+                os.killpg(self.process.pid, signal.SIGKILL)
+                self.process.wait()
+                raise AssertionError("httpd did not stop within 30 s")
+
+    def remove(self):
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    # -- logs
+
+    def log(self):
+        return read(self.error_log)
+
+    def lines(self):
+        """The error log's lines since the last check, whole ones only."""
+        text = self.log()[self.seen:]
+        return text[:text.rfind("\n") + 1].splitlines()
+
+    def expect(self, *patterns):
+        """Lines that this test may cause."""
+        self.expected += patterns
+
+    def logged(self, pattern):
+        """Waits for such a line of this test, which is then no surprise."""
+        self.expected.append(pattern)
+        found = wait_until(lambda: [line for line in self.lines() if re.search(pattern, line)],
+                           f"a log line {pattern!r}")
+        return found[0]
+
+    def surprises(self):
+        """What nobody expected in the logs since the last call; each is reported once."""
+        lines = self.lines()
+        self.seen = len(self.log()[:self.seen + sum(len(line) + 1 for line in lines)])
+        wrong = []
+        for line in lines:
+            found = LOG_LINE.match(line)
+            if found and found["level"] not in ALARMING:
+                continue
+            if not line or any(re.search(p, line) for p in HARMLESS + self.expected):
+                continue
+            wrong.append(line)
+        self.expected = []
+        everything = self.log() + read(self.access_log)
+        wrong += [f"a token is in the log: {token}" for token in self.tokens if token in everything]
+        if "s3cr3t" in self.log():
+            wrong.append("a session's value is in the log")
+        for report in self.writable.glob("*san.*"):
+            wrong.append(report.read_text(errors="replace"))
+            report.unlink()
+        return wrong
+
+    # -- clients
+
+    def client(self, **more):
+        return Client(self, **more)
+
+    def rss(self, pid):
+        """Resident kilobytes that are the process's own."""
+        text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
+        return sum(int(n) for n in re.findall(r"^Private_(?:Clean|Dirty): +(\d+) kB", text, re.M))
+
+
+def on(*more):
+    """Sessions everywhere, and more directives there; the tests' clients speak plain HTTP."""
+    return "\n".join(['<Location "/">', "BSession On", "BSessionCookie bsession Secure=Off", *more,
+                      "</Location>"]) + "\n"

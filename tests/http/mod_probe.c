@@ -1,0 +1,289 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/*
+ * A third party's module, for tests: the handler `bsession-probe` runs the calls that its query
+ * string names, in their order, and prints a line for each, `call result`. Built by apxs against
+ * the installed header alone.
+ *
+ *     of get=K getn=K has=K count each set=K:V setn=K:V add=K:V unset=K clear pop=K incr=K:N
+ *     rotate destroy save touch load is_new created expires tag     the API
+ *     status=N         r->status for the answer           return=N     what the handler returns
+ *     redirect=URL     a 302                              internal=URI an internal redirect
+ *     sub=URI          runs a subrequest                  lookup=URI   looks one up, and drops it
+ *     header=N:V err=N:V   response headers               env=N        a variable of this request
+ *     seen=N           a header of the request            flush        sends what there is so far
+ *     body=N           N bytes, whatever becomes of them  empty        no body at all
+ *     wait=FILE        makes FILE.here, waits for FILE    bucket=N     an error bucket
+ *     flushonly        a brigade with nothing but FLUSH   late.CALL    at the end of the request
+ *     big=K:N          sets a value of N bytes            pid          of this child
+ *
+ * Arguments are urlencoded. Results are ok or the name of a status; values follow "=", urlencoded,
+ * and what is missing is "-".
+ */
+#include <string.h>
+#include <unistd.h>
+
+#include "httpd.h"
+#include "http_config.h"
+#include "http_core.h"
+#include "http_log.h"
+#include "http_protocol.h"
+#include "http_request.h"
+#include "apr_file_io.h"
+#include "apr_strings.h"
+#include "util_filter.h"
+
+#include "probe.h"
+
+static void probe_register(apr_pool_t *p);
+
+AP_DECLARE_MODULE(probe) = {
+    STANDARD20_MODULE_STUFF, NULL, NULL, NULL, NULL, NULL, probe_register,
+    AP_MODULE_FLAG_NONE
+};
+
+/* What else a handler does. */
+
+static void call_status(probe_t *p, char *arg)
+{
+    p->r->status = (int)apr_atoi64(arg);
+}
+
+static void call_return(probe_t *p, char *arg)
+{
+    p->code = (int)apr_atoi64(arg);
+}
+
+static void call_redirect(probe_t *p, char *arg)
+{
+    probe_decode(arg);
+    apr_table_set(p->r->headers_out, "Location", arg);
+    p->code = HTTP_MOVED_TEMPORARILY;
+}
+
+static void call_internal(probe_t *p, char *arg)
+{
+    probe_decode(arg);
+    p->internal = arg;
+}
+
+static void call_sub(probe_t *p, char *arg)
+{
+    request_rec *sub;
+
+    probe_decode(arg);
+    sub = ap_sub_req_lookup_uri(arg, p->r, p->r->output_filters);
+    p->result = apr_itoa(p->r->pool, sub->status == HTTP_OK ? ap_run_sub_req(sub) : sub->status);
+    ap_destroy_sub_req(sub);
+}
+
+static void call_lookup(probe_t *p, char *arg)
+{
+    request_rec *sub;
+
+    probe_decode(arg);
+    sub = ap_sub_req_lookup_uri(arg, p->r, NULL);
+    p->result = apr_itoa(p->r->pool, sub->status);
+    ap_destroy_sub_req(sub);
+}
+
+static void call_header(probe_t *p, char *arg)
+{
+    apr_size_t len;
+    const char *value = probe_pair(arg, &len);
+
+    apr_table_add(p->r->headers_out, arg, value);
+}
+
+static void call_err(probe_t *p, char *arg)
+{
+    apr_size_t len;
+    const char *value = probe_pair(arg, &len);
+
+    apr_table_add(p->r->err_headers_out, arg, value);
+}
+
+static void call_env(probe_t *p, char *arg)
+{
+    const char *value = apr_table_get(p->r->subprocess_env, arg);
+
+    p->result = probe_value(p->r, value, value ? strlen(value) : 0);
+}
+
+static void call_seen(probe_t *p, char *arg)
+{
+    const char *value = apr_table_get(p->r->headers_in, arg);
+
+    p->result = probe_value(p->r, value, value ? strlen(value) : 0);
+}
+
+static void call_flush(probe_t *p, char *arg)
+{
+    ap_rputs(p->said, p->r);
+    ap_rflush(p->r);
+    p->said = "";
+}
+
+static void call_flushonly(probe_t *p, char *arg)
+{
+    apr_bucket_brigade *bb = apr_brigade_create(p->r->pool, p->r->connection->bucket_alloc);
+
+    APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_flush_create(p->r->connection->bucket_alloc));
+    ap_pass_brigade(p->r->output_filters, bb);
+}
+
+/* A handler that ignores write errors, as many do. */
+static void call_body(probe_t *p, char *arg)
+{
+    apr_int64_t left;
+
+    for (left = apr_atoi64(arg); left > 0; left -= 1000) {
+        ap_rprintf(p->r, "%0*d", (int)(left < 1000 ? left : 1000), 7);
+        ap_rflush(p->r);
+    }
+    p->result = "written";
+}
+
+static void call_bucket(probe_t *p, char *arg)
+{
+    apr_bucket_alloc_t *alloc = p->r->connection->bucket_alloc;
+    apr_bucket_brigade *bb = apr_brigade_create(p->r->pool, alloc);
+
+    APR_BRIGADE_INSERT_TAIL(bb, ap_bucket_error_create((int)apr_atoi64(arg), NULL, p->r->pool,
+                                                       alloc));
+    APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_eos_create(alloc));
+    ap_pass_brigade(p->r->output_filters, bb);
+    p->empty = 1;
+}
+
+static void call_empty(probe_t *p, char *arg)
+{
+    p->empty = 1;
+}
+
+/* Says that it is here, and goes on when the test lets it. */
+static void call_wait(probe_t *p, char *arg)
+{
+    apr_time_t deadline = apr_time_now() + apr_time_from_sec(30);
+    apr_finfo_t info;
+    apr_file_t *here;
+
+    probe_decode(arg);
+    if (apr_file_open(&here, apr_pstrcat(p->r->pool, arg, ".here", NULL),
+                      APR_FOPEN_CREATE | APR_FOPEN_WRITE, APR_FPROT_OS_DEFAULT, p->r->pool)) {
+        p->result = "cannot say so";
+        return;
+    }
+    apr_file_close(here);
+    while (apr_stat(&info, arg, APR_FINFO_TYPE, p->r->pool) != APR_SUCCESS) {
+        if (apr_time_now() > deadline) {
+            p->result = "waited in vain";
+            return;
+        }
+        apr_sleep(apr_time_from_msec(5));
+    }
+    p->result = "went on";
+}
+
+static void call_pid(probe_t *p, char *arg)
+{
+    p->result = apr_psprintf(p->r->pool, "%" APR_PID_T_FMT, getpid());
+}
+
+static const probe_named_t probe_other_calls[] = {
+    { "status", call_status }, { "return", call_return }, { "redirect", call_redirect },
+    { "internal", call_internal }, { "sub", call_sub }, { "lookup", call_lookup },
+    { "header", call_header }, { "err", call_err }, { "env", call_env }, { "seen", call_seen },
+    { "flush", call_flush }, { "flushonly", call_flushonly }, { "body", call_body },
+    { "bucket", call_bucket }, { "empty", call_empty }, { "wait", call_wait },
+    { "pid", call_pid }, { NULL, NULL }
+};
+
+static probe_call_t *probe_find(const probe_named_t *calls, const char *name)
+{
+    while (calls->name && strcmp(calls->name, name)) {
+        calls++;
+    }
+    return calls->call;
+}
+
+static void probe_call(probe_t *p, const char *name, char *arg)
+{
+    probe_call_t *other = probe_find(probe_other_calls, name);
+    probe_call_t *api = probe_find(probe_api_calls, name);
+
+    p->result = other ? "done" : !api ? "unknown to the probe" : !p->s ? "off" : "done";
+    if (other || (api && p->s)) {
+        (other ? other : api)(p, arg);
+    }
+}
+
+static int probe_handler(request_rec *r)
+{
+    probe_t *p;
+    char *args, *word, *last;
+
+    if (!r->handler || strcmp(r->handler, "bsession-probe")) {
+        return DECLINED;
+    }
+    p = apr_pcalloc(r->pool, sizeof(*p));
+    p->r = r;
+    p->bs = bsession_api();
+    p->s = p->bs ? p->bs->of(r) : NULL;
+    p->late = apr_array_make(r->pool, 2, sizeof(char *));
+    p->said = "";
+    p->code = OK;
+    ap_set_module_config(r->request_config, &probe_module, p);
+    ap_set_content_type(r, "text/plain");
+
+    args = apr_pstrdup(r->pool, r->args ? r->args : "");
+    for (word = apr_strtok(args, "&", &last); word; word = apr_strtok(NULL, "&", &last)) {
+        char *arg = strchr(word, '=');
+
+        if (!strncmp(word, "late.", 5)) {
+            APR_ARRAY_PUSH(p->late, char *) = word + 5;
+            continue;
+        }
+        if (arg) {
+            *arg++ = '\0';
+        }
+        probe_call(p, word, arg ? arg : apr_pstrdup(r->pool, ""));
+        p->said = apr_pstrcat(r->pool, p->said, word, " ", p->result, "\n", NULL);
+    }
+    if (p->internal) {
+        ap_internal_redirect(p->internal, r);
+        return OK;
+    }
+    if (p->code == OK && !p->empty) {
+        ap_rputs(p->said, r);
+    }
+    return p->code;
+}
+
+/* What late. calls say goes to the error log: there is no other place any more. */
+static int probe_log(request_rec *r)
+{
+    int i;
+
+    for (; r; r = r->next) {
+        probe_t *p = ap_get_module_config(r->request_config, &probe_module);
+
+        for (i = 0; p && i < p->late->nelts; i++) {
+            char *word = APR_ARRAY_IDX(p->late, i, char *);
+            char *arg = strchr(word, '=');
+
+            if (arg) {
+                *arg++ = '\0';
+            }
+            probe_call(p, word, arg ? arg : apr_pstrdup(r->pool, ""));
+            ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "late %s %s", word, p->result);
+        }
+    }
+    return OK;
+}
+
+static void probe_register(apr_pool_t *p)
+{
+    ap_hook_handler(probe_handler, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_log_transaction(probe_log, NULL, NULL, APR_HOOK_MIDDLE);
+}

@@ -1,0 +1,125 @@
+"""mod_cache in front: what belongs to one visitor is never another's."""
+
+import os
+
+import pytest
+
+from client import quote
+from httpd import on
+
+CGI = r"""
+import os, sys, urllib.parse
+sys.stdout.write("Content-Type: text/plain\n")
+for line in urllib.parse.unquote(os.environ["QUERY_STRING"].split("&")[0]).split("|"):
+    sys.stdout.write(line + "\n")
+sys.stdout.write("\nhello " + os.environ.get("BSESSION_user", "nobody") + "\n")
+"""
+
+
+def prepare(server):
+    server.script("app", CGI, "/usr/bin/python3")
+    plain = server.document("plain.html", "the same for all\n")
+    # what was changed just now is asked for again
+    os.utime(plain, (10**9, 10**9))
+    server.document("inner/page.html", "for members\n")
+    (server.writable / "cache").mkdir()
+    (server.writable / "cache").chmod(0o777)
+
+
+@pytest.fixture(scope="module", params=["quick", "normal"])
+def server(request, start):
+    quick = "On" if request.param == "quick" else "Off"
+    return start(on("BSessionEnv All", "BSessionWriteBack On") + f"""
+CacheEnable disk /
+CacheRoot {{w}}/cache
+CacheQuickHandler {quick}
+CacheDefaultExpire 3600
+CacheIgnoreNoLastMod On
+CacheHeader On
+<Location "/plain.html">
+    BSessionEnv Off
+</Location>
+<Location "/inner">
+    Require bsession user
+</Location>
+<Location "/required">
+    SetHandler bsession-probe
+    Require bsession user
+</Location>
+""", mods=["cache", "cache_disk"], prepare=prepare)
+
+
+@pytest.fixture
+def unique(request):
+    """Each test has addresses of its own, so that none sees another's cached page."""
+    return quote(request.node.nodeid[-40:])
+
+
+def login(server, user):
+    client = server.client()
+    client.results(f"set=user:{user}", "unique=" + user)
+    return client
+
+
+def test_what_is_the_same_for_all_is_cached(server):
+    """Otherwise nothing below shows anything."""
+    server.client().get("/plain.html")
+    assert "HIT" in server.client().get("/plain.html").header("X-Cache")
+
+
+def test_a_page_with_the_visitors_name(server, unique):
+    ann, stranger = login(server, "ann"), server.client()
+    path = "/cgi/app?" + quote("Cache-Control: max-age=600") + "&" + unique
+    assert ann.get(path).text == "hello ann\n"
+    assert stranger.get(path).text == "hello nobody\n"
+    assert login(server, "bob").get(path).text == "hello bob\n"
+    assert ann.get(path).text == "hello ann\n"
+
+
+def test_a_page_behind_a_session(server, unique):
+    server.expect("AH01630")
+    ann, stranger = login(server, "ann"), server.client()
+    for path in ("/inner/page.html?" + unique,
+                 "/required?get=user&header=Cache-Control:max-age=600&" + unique,
+                 "/required?header=Cache-Control:public,%20max-age=600&" + unique,
+                 "/required?header=Cache-Control:s-maxage=600&" + unique):
+        assert ann.get(path).status == 200
+        assert ann.get(path).status == 200
+        assert stranger.get(path).status == 403, path
+
+
+@pytest.mark.parametrize("control", ["max-age=600", "public, max-age=600", "s-maxage=600"])
+def test_a_cookie_is_never_replayed(server, unique, control):
+    path = "/cgi/app?" + quote(f"Cache-Control: {control}|BSession-Incr: n=1") + "&" + unique
+    first, second = server.client(), server.client()
+    assert len(first.get(path).cookies) == 1
+    answer = second.get(path)
+    assert first.token not in str(answer.headers)
+    assert second.token is not None and second.token != first.token
+
+
+@pytest.mark.parametrize("control", ["max-age=600", "public, max-age=600", "s-maxage=600"])
+def test_write_back_is_never_replayed(server, unique, control):
+    """At PROTOCOL-1 the cached header file held BSession-Set, and every later hit was obeyed (HTTPD.md)."""
+    path = "/cgi/app?" + quote(f"Cache-Control: {control}|BSession-Set: role=admin") + "&" + unique
+    ann = login(server, "ann")
+    answer = ann.get(path)
+    assert [h for h, _ in answer.headers if h.lower().startswith("bsession")] == []
+    bob = login(server, "bob")
+    hit = bob.get(path)
+    if "HIT" in (hit.header("X-Cache") or ""):
+        assert bob.results("get=role", unique) == ["-", "unknown to the probe"]
+    for held in (server.writable / "cache").rglob("*"):
+        if held.is_file():
+            # the address itself, which the file holds too, has %3A
+            assert b"bsession-set:" not in held.read_bytes().lower()
+
+
+def test_rotation_is_never_replayed(server, unique):
+    """A hit would hand out a token, or leave the old one good."""
+    path = "/cgi/app?" + quote("Cache-Control: public, max-age=600|BSession-Rotate: 1") + "&" + unique
+    ann = login(server, "ann")
+    old = ann.twin()
+    assert len(ann.get(path).cookies) == 1 and ann.token != old.token
+    answer = old.get(path)
+    assert answer.cookies == [] and answer.text == "hello nobody\n"

@@ -1,0 +1,37 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/**
+ * @file suites.h
+ * @brief The suites of the unit tests, one a file. A new one is declared here and listed in main.c.
+ */
+#ifndef BS_TEST_SUITES_H
+#define BS_TEST_SUITES_H
+
+#include <apr_pools.h>
+#include <check.h>
+
+Suite *record_suite(void);
+Suite *token_suite(void);
+Suite *cookie_suite(void);
+Suite *parse_suite(void);
+Suite *key_suite(void);
+Suite *merge_suite(void);
+Suite *meta_suite(void);
+Suite *breaker_suite(void);
+Suite *store_call_suite(void);
+Suite *session_suite(void);
+Suite *session_outage_suite(void);
+Suite *session_login_suite(void);
+Suite *session_race_suite(void);
+Suite *session_threads_suite(void);
+Suite *session_life_suite(void);
+Suite *memory_suite(void);
+
+/** A pool for each test: a test case that has pool_setup and pool_teardown as its fixture
+ *  (tcase_add_checked_fixture) finds a new one here. */
+extern apr_pool_t *pool;
+
+void pool_setup(void);
+void pool_teardown(void);
+
+#endif
