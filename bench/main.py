@@ -1,0 +1,89 @@
+"""bench/run, once everything is installed and built."""
+import argparse
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+import instructions
+import rows
+import server
+import store
+import table as tables
+import throughput
+
+TOP = pathlib.Path(__file__).resolve().parent.parent
+PARTS = ("instructions", "throughput", "store")
+
+
+def arguments():
+    parser = argparse.ArgumentParser(prog="bench/run")
+    parser.add_argument("--full", action="store_true")
+    parser.add_argument("--keep", action="store_true")
+    parser.add_argument("parts", nargs="*")
+    chosen = parser.parse_args()
+    chosen.parts = chosen.parts or PARTS
+    return chosen
+
+
+def say(text):
+    """Progress; the table alone goes to standard output."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def build_module(work):
+    """mod_bench.so, by apxs, which leaves all that it makes beside the source."""
+    source = shutil.copy(TOP / "bench" / "mod_bench.c", work)
+    done = subprocess.run(["apxs", "-c", "-I", str(TOP / "include"), source], cwd=work,
+                          capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise server.Failed(done.stdout + done.stderr)
+    return work / ".libs" / "mod_bench.so"
+
+
+def measure(chosen, work, table):
+    build = TOP / "build"
+    alone, together = [], []
+    if {"instructions", "throughput"} & set(chosen.parts):
+        bench = build_module(work)
+    if "instructions" in chosen.parts:
+        tables.add_instructions(table, *instructions.measure(rows.ROWS, work, bench, build, say))
+    if "throughput" in chosen.parts:
+        tables.add_throughput(table, throughput.measure(rows.ROWS, work, bench, build, say))
+    if "store" in chosen.parts:
+        alone, together = store.measure(TOP, build, work, chosen.full, say)
+        tables.add_store(table, alone, together)
+    return tables.explanation(chosen.parts, alone, together)
+
+
+def main():
+    chosen = arguments()
+    # as Ctrl-C: what was started is stopped, and the directory goes
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    began = time.monotonic()
+    machine = tables.machine()
+    work = pathlib.Path(tempfile.mkdtemp(prefix="bsession-bench-"))
+    work.chmod(0o755)           # httpd's children are www-data where this is root
+    try:
+        table = tables.Table()
+        how = measure(chosen, work, table)
+    except server.Failed as failure:
+        say(f"bench/run: {failure}")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        if chosen.keep:
+            say(f"The working directory is {work}")
+        else:
+            shutil.rmtree(work)
+    print("\n".join(machine), table.text(), how, sep="\n\n")
+    say(f"{time.monotonic() - began:.0f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
