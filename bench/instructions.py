@@ -21,11 +21,11 @@ def difference(short, long, times):
     return (long - short) / times
 
 
-def count(httpd, client, row, cookie):
+def count(httpd, client, row, cookies):
     short, long = row.runs
     for requests in (short, short, long):       # the first run warms up
-        for _ in range(requests):
-            client.get(row.path, cookie)
+        for turn in range(requests):
+            client.get(row.path, cookies[turn % len(cookies)])
         client.get("/mark")
     return difference(*parts(httpd.root / "run" / "callgrind")[-2:], long - short)
 
@@ -43,14 +43,15 @@ def measure(chosen, work, bench, build, say):
         say(f"callgrind: {row.title}")
         with start(row, work, bench, build) as httpd:
             client = server.Client(httpd)
-            cookies[row.name] = row.seed(client)
+            cookies[row.name] = [row.seed(client) for _ in range(row.visitors)]
             counted[row.name] = count(httpd, client, row, cookies[row.name])
-            row.check(client, cookies[row.name])
+            for cookie in cookies[row.name]:
+                row.check(client, cookie)
             client.close()
     say("callgrind: bare httpd, with the requests of each row")
     with start(rows.BARE, work, bench, build) as httpd:
         client = server.Client(httpd)
-        bare = count(httpd, client, rows.BARE, None)
+        bare = count(httpd, client, rows.BARE, [None])
         for row in chosen:
             same = dataclasses.replace(rows.BARE, path=row.path)
             counted[row.name] = (counted[row.name], count(httpd, client, same, cookies[row.name]))

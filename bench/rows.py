@@ -52,6 +52,7 @@ class Row:
     here: str = ""                      # the part that stands in the directory's section
     path: str = FILE
     seeded: bool = False                # the request brings the cookie of a session of five keys
+    visitors: int = 1                   # who take turns on the one connection
     instructions: int | None = None     # DESIGN: at most so many above bare
     ratio: float | None = None          # DESIGN: at least this part of bare's requests a second
     runs: tuple[int, int] = (400, 1400)     # requests counted by callgrind
@@ -119,6 +120,8 @@ ROWS = [
         instructions=500),
     Row("read", "memory: five keys into the environment", BSESSION, ENV, seeded=True,
         instructions=6000, ratio=0.93),
+    Row("read-turns", "the same, two visitors in turn on the connection", BSESSION, ENV, seeded=True,
+        visitors=2, instructions=6000),
     Row("write", "memory: one of five keys changed", BSESSION, ENV, "/write", True),
     Row("cookie-read", "mod_session_cookie: five keys into the environment", SESSION + IN_COOKIE,
         SESSION_HERE, seeded=True),
