@@ -57,10 +57,19 @@ def test_an_example_is_all_right(temp, name):
     assert list(temp.iterdir()) == [] and processes_of(temp) == []
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+
+
+def as_from_a_terminal():
+    """What was ignored when a shell began, as behind nohup or in the background, it cannot trap."""
+    for each in SIGNALS:
+        signal.signal(each, signal.SIG_DFL)
+
+
+@pytest.mark.parametrize("sent", SIGNALS)
 def test_nothing_is_left_behind(temp, sent):
     with subprocess.Popen([RUN], env=environment(temp), stdout=subprocess.PIPE, text=True,
-                          start_new_session=True) as process:
+                          start_new_session=True, preexec_fn=as_from_a_terminal) as process:
         address = next(line.strip() for line in process.stdout
                        if re.match(r" +http://127\.0\.0\.1:\d+/$", line))
         assert urllib.request.urlopen(address).status == 200
