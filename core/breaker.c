@@ -89,11 +89,11 @@ bs_breaker_news_t bs_breaker_failed(bs_breaker_t *breaker, const bs_breaker_rule
         if (failures < rule->failures || rule->failures == 0) {
             return failures == 1 ? BS_FIRST_FAILURE : BS_SAME;
         }
+        STORE(breaker->changed, now);   /* first: calls that began before it must not close it */
         if (!swap(&breaker->open_until, 0, now + rest(rule, 0, random))) {
             return BS_SAME;
         }
         STORE(breaker->opened, 1);
-        STORE(breaker->changed, now);
         return BS_OPENED;
     }
     if (said != BS_PROBE) {

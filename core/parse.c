@@ -118,18 +118,16 @@ const char *bs_parse_number(apr_int64_t *number, const char *text, apr_int64_t l
                         APR_INT64_T_FMT ", not '%s'", what, low, high, text);
 }
 
-/* "a=, b= and c=" */
+/* "a=, b= and c=", the core's own among them: see bs_store_option(). */
 static const char *list_names(const char *const *known, apr_pool_t *pool)
 {
     const char *list = "";
     int i;
 
     for (i = 0; known[i]; i++) {
-        const char *link = i == 0 ? "" : known[i + 1] ? ", " : " and ";
-
-        list = apr_pstrcat(pool, list, link, known[i], "=", NULL);
+        list = apr_pstrcat(pool, list, known[i], "=, ", NULL);
     }
-    return i ? list : "no options";
+    return apr_pstrcat(pool, list, "timeout= and breaker=", NULL);
 }
 
 const char *bs_check_options(const bsession_options_t *options, const char *const *known,

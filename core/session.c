@@ -34,6 +34,12 @@ bs_caller_t bs_session_caller(const bs_session_t *s, apr_time_t deadline)
     return caller;
 }
 
+void bs_session_limit(bs_session_t *s, apr_size_t max_bytes, apr_size_t max_fields)
+{
+    s->terms.max_bytes = s->table.max_bytes = max_bytes;
+    s->terms.max_fields = s->table.max_fields = max_fields;
+}
+
 /** Remember an outage: nothing of this session is asked or tried again in this request. */
 apr_status_t bs_session_failed(bs_session_t *s, apr_status_t status)
 {

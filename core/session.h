@@ -121,6 +121,9 @@ int           bs_session_touch_is_due(const bs_session_t *s);
 /** Seconds for Max-Age of a cookie whose life follows the record's. */
 apr_int64_t   bs_session_seconds_left(const bs_session_t *s, apr_time_t now);
 
+/** From now on; what is over it already may stay, and shrink. */
+void          bs_session_limit(bs_session_t *s, apr_size_t max_bytes, apr_size_t max_fields);
+
 /* Between the files. */
 apr_status_t  bs_session_find(bs_session_t *s, const bs_token_t *token, apr_time_t deadline);
 apr_time_t    bs_session_new_end(const bs_session_t *s, apr_time_t now);

@@ -353,5 +353,5 @@ apr_status_t bs_session_destroy(bs_session_t *s)
     }
     bs_table_adopt(&s->table, &none);
     s->rotating = s->prolonging = 0;
-    return s->state == BS_GONE ? BSESSION_EGONE : APR_SUCCESS;
+    return s->state == BS_GONE || s->state == BS_RETIRED ? BSESSION_EGONE : APR_SUCCESS;
 }

@@ -49,11 +49,6 @@ static bs_outcome_t outcome_of(apr_status_t status)
     }
 }
 
-int bs_is_answer(apr_status_t status)
-{
-    return outcome_of(status) < BS_UNKNOWN;
-}
-
 static void count(apr_uint64_t *counter)
 {
     __atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);
@@ -254,14 +249,14 @@ const char *bs_store_option(bs_store_t *store, const char *name, const char *val
                             apr_pool_t *pool, int *taken)
 {
     *taken = 1;
-    if (strcmp(name, "timeout") == 0) {
+    if (strcasecmp(name, "timeout") == 0) {
         if (bs_parse_time(&store->timeout, value) || store->timeout < apr_time_from_msec(1)
             || store->timeout > apr_time_from_sec(300)) {
             return "timeout= takes a time from 1ms to 300s, such as 2s";
         }
         return NULL;
     }
-    if (strcmp(name, "breaker") == 0) {
+    if (strcasecmp(name, "breaker") == 0) {
         return parse_breaker(&store->breaker, value, pool);
     }
     *taken = 0;

@@ -65,9 +65,6 @@ typedef struct {
 /** The store was not asked, since the breaker is open. An outage like any other. */
 #define BS_ESPARED (APR_OS_START_USERERR + 7310)
 
-/** Whether the store answered: a status of the contract's vocabulary that is no outage. */
-int          bs_is_answer(apr_status_t status);
-
 apr_status_t bs_store_load(bs_store_t *store, const bs_caller_t *caller,
                            const bsession_key_t *key, bsession_record_t *record);
 apr_status_t bs_store_save(bs_store_t *store, const bs_caller_t *caller,

@@ -24,13 +24,20 @@ static void digest_free(void *digest)
     EVP_MD_CTX_free(digest);
 }
 
-/* When this object is unloaded, as httpd does at each restart, no thread may call it any more. The
- * copy others may still read in that moment, when a process ends, is left to them. */
+/* When this object is unloaded, as httpd does at each restart, no thread may call it any more. What
+ * others may still read in that moment, when a process ends, is left to them. */
 __attribute__((destructor)) static void digest_key_delete(void)
 {
     if (digest_start) {
         pthread_key_delete(digest_key);
     }
+}
+
+void bs_token_end(void)
+{
+    digest_key_delete();
+    EVP_MD_CTX_free(digest_start);
+    digest_start = NULL;
 }
 
 apr_status_t bs_token_init(void)

@@ -28,6 +28,9 @@ typedef struct {
  *  do it for its children; not from two threads at once. */
 apr_status_t bs_token_init(void);
 
+/** The last of them: what bs_token_init made is gone. */
+void         bs_token_end(void);
+
 /** New selector and verifier; only a new verifier (rotation). Fails only where the system has no
  *  random bytes to give. */
 apr_status_t bs_token_new(bs_token_t *token);

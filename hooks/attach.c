@@ -20,21 +20,22 @@ APLOG_USE_MODULE(bsession);
 
 /* ---- what clients must not say ---- */
 
-/** A name that Connection lists would be deleted by mod_proxy, ours that we are about to add included. */
+/** A name that Connection lists would be deleted by mod_proxy, ours that we are to add included. */
 static void drop_from_connection(request_rec *r)
 {
-    const char *rest = apr_table_get(r->headers_in, "Connection"), *kept = NULL;
-    char *word;
+    const char *line = apr_table_get(r->headers_in, "Connection"), *kept = NULL;
+    char *rest, *word;
 
-    if (!rest || !ap_strcasestr(rest, "bsession")) {
+    if (!line || !ap_strcasestr(line, "bsession")) {
         return;
     }
-    while ((word = ap_get_token(r->pool, &rest, 0)) && *word) {
+    for (word = apr_strtok(apr_pstrdup(r->pool, line), ",", &rest); word;
+         word = apr_strtok(NULL, ",", &rest)) {
+        while (apr_isspace(*word)) {
+            word++;
+        }
         if (!bs_is_our_header(word)) {
             kept = kept ? apr_pstrcat(r->pool, kept, ", ", word, NULL) : word;
-        }
-        while (*rest == ',' || *rest == ';' || apr_isspace(*rest)) {
-            rest++;
         }
     }
     if (kept) {
@@ -104,6 +105,17 @@ static bs_digest_memo_t *memo_of(conn_rec *c)
     return memo;
 }
 
+/** A cookie that .htaccess named for a subrequest would go with it, the slot stays. */
+static const bs_cookie_t *keep_cookie(const bs_cookie_t *cookie, apr_pool_t *p)
+{
+    bs_cookie_t *kept = apr_pmemdup(p, cookie, sizeof *cookie);
+
+    kept->name = apr_pstrdup(p, cookie->name);
+    kept->path = apr_pstrdup(p, cookie->path);
+    kept->domain = cookie->domain ? apr_pstrdup(p, cookie->domain) : NULL;
+    return kept;
+}
+
 static bs_slot_t *open_slot(bs_visit_t *visit, const bs_dir_conf_t *conf, bs_store_conf_t *store,
                             const bs_cookie_t *cookie)
 {
@@ -117,15 +129,14 @@ static bs_slot_t *open_slot(bs_visit_t *visit, const bs_dir_conf_t *conf, bs_sto
         count = bs_cookie_find(visit->cookies, cookie->name, cookie->name_len, tokens,
                                BS_PRESENTED_MAX);
     }
-    bs_conf_terms(conf, initial->server, &terms);
-    terms.store = &store->store;
+    bs_conf_terms(conf, &store->store, initial->server, &terms);
     slot->session = bs_session_open(initial->pool, &terms, tokens, count,
                                     count ? memo_of(initial->connection) : NULL, initial);
     slot->session->headers_gone = visit->committed;
     slot->store = store;
-    slot->cookie = cookie;
+    slot->cookie = conf->brief ? keep_cookie(cookie, initial->pool) : cookie;
     slot->secure = is_secure(cookie, initial);
-    slot->anonymous = conf->anonymous == 1;
+    slot->anonymous = 1;
     slot->handles[0].slot = slot->handles[1].slot = slot;
     slot->handles[1].read_only = 1;
     slot->next = visit->slots;
@@ -141,6 +152,12 @@ static bs_slot_t *slot_for(request_rec *r, const bs_dir_conf_t *conf)
     bs_slot_t *slot;
 
     if (!visit) {
+        return NULL;
+    }
+    if (store && !store->store.shared) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "no session for %s: sessions that only .htaccess asks "
+                      "for need a BSessionStore in httpd.conf, such as: BSessionStore default memory:",
+                      r->uri);
         return NULL;
     }
     if (!store) {
@@ -160,8 +177,13 @@ static bs_slot_t *slot_for(request_rec *r, const bs_dir_conf_t *conf)
 bs_slot_t *bs_slot_of(request_rec *r)
 {
     const bs_dir_conf_t *conf = bs_dir_conf(r);
+    bs_slot_t *slot = bs_mode(conf) == BS_OFF ? NULL : slot_for(r, conf);
 
-    return bs_mode(conf) == BS_OFF ? NULL : slot_for(r, conf);
+    if (slot) {
+        slot->anonymous &= conf->anonymous == 1;
+        bs_session_limit(slot->session, bs_conf_max_bytes(conf), bs_conf_max_fields(conf));
+    }
+    return slot;
 }
 
 bsession_t *bs_handle_of(request_rec *r)
@@ -199,6 +221,9 @@ static void read_headers(bs_visit_t *visit, request_rec *r)
             break;
         }
     }
+    if (r->proto_num >= HTTP_VERSION(2, 0)) {
+        visit->chunked = 1;             /* HTTP/2 has trailers behind any body */
+    }
     if (spoofed) {
         bs_drop_spoofed(r);
     }
@@ -211,6 +236,9 @@ static int attach(request_rec *r)
     if (r->prev) {
         bs_write_back_take(r->prev);
         drop_redirected_variables(r);
+        if (!bs_visit_of(r)) {          /* the document of an early error: see environment.c */
+            bs_drop_spoofed(r);
+        }
         return DECLINED;
     }
     visit = apr_pcalloc(r->pool, sizeof *visit);

@@ -6,7 +6,8 @@
  *
  * A *visit* belongs to the initial request; its subrequests, internal redirects and error documents
  * find the same one. A *slot* is one session of the visit: one for each store and cookie name. The
- * first place of the configuration that opens a slot decides its cookie's attributes and its lives.
+ * first place of the configuration that opens a slot decides its cookie's attributes and its lives;
+ * limits are those of the place that asked last, and one place that denies on outages is enough.
  * A *handle*, bsession_t, is a slot as one place sees it: read-only or not.
  */
 #ifndef BS_ATTACH_H
@@ -28,7 +29,7 @@ struct bs_slot_t {
     bs_store_conf_t   *store;
     const bs_cookie_t *cookie;
     int                secure;          /* the outcome of Secure= on this connection */
-    int                anonymous;       /* BSessionOnOutage */
+    int                anonymous;       /* BSessionOnOutage, of all places that use it */
     apr_time_t         touched;         /* when a streaming answer last prolonged its life */
     struct bsession_t  handles[2];      /* indexed by read_only */
 };
@@ -37,12 +38,14 @@ typedef struct {
     request_rec       *initial;
     const char        *cookies;         /* the Cookie header as it came, before ours is taken out */
     bs_slot_t         *slots;
-    const request_rec *exported;        /* the request whose environment was last prepared, */
-    const void        *exported_under;  /* and the configuration it was prepared under */
+    const void        *prepared_under;  /* the configuration under which the environment of the initial
+                                           request was prepared: see environment.h */
+    unsigned           exported : 1;    /* some environment has variables of ours */
     unsigned           chunked : 1;     /* the request may have trailers */
     unsigned           required : 1;    /* Require bsession decided: the answer is private */
     unsigned           must_refuse : 1; /* it could not decide: the answer is a 503 */
     unsigned           refusing : 1;    /* the 503 is on its way */
+    unsigned           refused : 1;     /* and has left, to its end */
     unsigned           committed : 1;   /* headers have left, or are about to */
     unsigned           complained : 1;  /* a late change was refused, and the log says so */
 } bs_visit_t;

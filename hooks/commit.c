@@ -123,13 +123,28 @@ static void headers_leave(bs_visit_t *visit)
 
 /* ---- the filter ---- */
 
+/** A page whose session is first asked for by what it includes has told caches already that they may
+ *  keep it. mod_cache's stores look at this once more when the page is complete. */
+static void keep_late_answer_out_of_caches(request_rec *r, const bs_visit_t *visit)
+{
+    if (visit->committed && bs_response_was_made_for_one(visit)) {
+        for (; r; r = r->main) {
+            r->no_cache = 1;
+        }
+    }
+}
+
 static apr_status_t first_brigade(ap_filter_t *f, bs_visit_t *visit, apr_bucket_brigade *bb)
 {
     request_rec *r = f->r;
 
     set_stage(f, PASSING);
     bs_write_back_take(r);
-    if (!visit || r->main) {            /* what a subrequest changes, its main request saves */
+    if (!visit) {
+        return APR_SUCCESS;
+    }
+    if (r->main) {                      /* what a subrequest changes, its main request saves */
+        keep_late_answer_out_of_caches(r, visit);
         return APR_SUCCESS;
     }
     if (visit->refusing) {
@@ -209,6 +224,7 @@ static apr_status_t pass(ap_filter_t *f, apr_bucket_brigade *bb)
     status = ap_pass_brigade(f->next, bb);
     if (last && f->ctx == REPLACING) {
         set_stage(f, SWALLOWING);
+        bs_visit_of(f->r)->refused = 1;
     }
     return status;
 }
@@ -237,11 +253,18 @@ static apr_status_t commit_filter(ap_filter_t *f, apr_bucket_brigade *bb)
     return pass(f, bb);
 }
 
-/** mod_proxy and CGI answers to an `Upgrade` bypass the filters with their 101. */
+/** mod_proxy and CGI answers to an `Upgrade` bypass the filters with their 101. What cannot be saved
+ *  must not be bypassed: without the header there is an ordinary answer, and it becomes a 503. */
 static void save_before_upgrade(request_rec *r, bs_visit_t *visit)
 {
-    if (visit->slots && !r->main && apr_table_get(r->headers_in, "Upgrade") && save_all(visit)) {
-        bs_response_finish(r, visit);
+    if (!visit->slots || r->main || !apr_table_get(r->headers_in, "Upgrade")) {
+        return;
+    }
+    if (save_all(visit)) {
+        bs_response_cookies(r, visit);
+    }
+    else {
+        apr_table_unset(r->headers_in, "Upgrade");
     }
 }
 
@@ -259,16 +282,24 @@ static apr_status_t trailers_filter(ap_filter_t *f, apr_bucket_brigade *bb, ap_i
     return status;
 }
 
+/** After a 503 is complete nothing may follow it, whoever still thinks that this went wrong. */
+static void insert_commit_filter(request_rec *r, const bs_visit_t *visit)
+{
+    const char *stage = visit && visit->refused ? SWALLOWING : NULL;
+
+    ap_add_output_filter_handle(commit_filter_rec, (void *)stage, r, r->connection);
+}
+
 static void insert_filters(request_rec *r)
 {
     bs_visit_t *visit = bs_visit_of(r);
 
-    ap_add_output_filter_handle(commit_filter_rec, NULL, r, r->connection);
+    insert_commit_filter(r, visit);
     if (!visit) {
         return;
     }
     if (!bs_environment_is_prepared(visit, r)) {
-        bs_environment_prepare(r);      /* a session that cannot be had is the filter's to refuse */
+        bs_environment_prepare(r);      /* an outage is for the filter to judge */
     }
     if (visit->chunked) {
         ap_add_input_filter_handle(trailers_filter_rec, NULL, r, r->connection);
@@ -280,7 +311,7 @@ static void insert_filters(request_rec *r)
 static void insert_filters_for_error(request_rec *r)
 {
     bs_write_back_take(r);
-    ap_add_output_filter_handle(commit_filter_rec, NULL, r, r->connection);
+    insert_commit_filter(r, bs_visit_of(r));
 }
 
 /* ---- afterwards ---- */

@@ -25,6 +25,11 @@ static const char *parse_require(cmd_parms *cmd, const char *line, const void **
                                       strlen(APR_ARRAY_IDX(words, 0, const char *)))) {
         return "Require bsession takes nothing, or a key, or a key and the values it may have";
     }
+    if (words->nelts && strchr(APR_ARRAY_IDX(words, 0, const char *), '=')) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, cmd->server, "Require bsession %s: this is a key "
+                     "with a = in it; a key and its value are two words",
+                     APR_ARRAY_IDX(words, 0, const char *));
+    }
     *parsed = words;
     return NULL;
 }
@@ -64,14 +69,16 @@ static authz_status check_require(request_rec *r, const char *line, const void *
         return AUTHZ_DENIED;
     }
     if (!slot) {
-        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "Require bsession denies all where BSession is Off: "
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "Require bsession cannot tell where BSession is Off: "
                       "say BSession On for %s", r->uri);
-        return AUTHZ_DENIED;
+        return AUTHZ_GENERAL_ERROR;     /* DENIED would open a `Require not` */
     }
-    visit->required = 1;
     bs_session_load(slot->session);
+    if (!r->main) {                     /* a lookup, as for a listing, decides nothing of the answer */
+        visit->required = 1;
+        visit->must_refuse |= slot->session->outage != 0;
+    }
     if (slot->session->outage) {
-        visit->must_refuse = 1;
         return AUTHZ_GENERAL_ERROR;
     }
     return fulfils(slot->session, parsed) ? AUTHZ_GRANTED : AUTHZ_DENIED;

@@ -15,6 +15,7 @@
 #define DEFAULT_IDLE        apr_time_from_sec(300)
 /* Longer ones browsers cut, and with Lifetime=idle the cookie's life is this one. */
 #define LONGEST_IDLE        apr_time_from_sec(400 * 24 * 3600)
+#define LONGEST_ABSOLUTE    apr_time_from_sec((apr_time_t)36500 * 24 * 3600)
 #define DEFAULT_ABSOLUTE    apr_time_from_sec(24 * 3600)
 #define DEFAULT_MAX_BYTES   (64 * 1024)
 #define DEFAULT_MAX_KEYS    256
@@ -50,6 +51,7 @@ void *bs_merge_dir_conf(apr_pool_t *p, void *outer, void *inner)
     INHERIT(mode, BS_UNSET);
     INHERIT(use, NULL);
     INHERIT(cookie, NULL);
+    merged->brief = in->cookie ? in->brief : out->brief;
     INHERIT(idle, BS_UNSET);
     INHERIT(absolute, BS_UNSET);
     INHERIT(slide_on_write, BS_UNSET);
@@ -114,17 +116,28 @@ bs_store_conf_t *bs_conf_store(const bs_dir_conf_t *conf, const server_rec *s)
 
 #define OR_DEFAULT(value, standard) ((value) != BS_UNSET ? (value) : (standard))
 
-void bs_conf_terms(const bs_dir_conf_t *conf, const server_rec *s, bs_terms_t *terms)
+apr_size_t bs_conf_max_bytes(const bs_dir_conf_t *conf)
+{
+    return (apr_size_t)OR_DEFAULT(conf->max_bytes, DEFAULT_MAX_BYTES);
+}
+
+apr_size_t bs_conf_max_fields(const bs_dir_conf_t *conf)
+{
+    return (apr_size_t)OR_DEFAULT(conf->max_keys, DEFAULT_MAX_KEYS);
+}
+
+void bs_conf_terms(const bs_dir_conf_t *conf, bs_store_t *store, const server_rec *s,
+                   bs_terms_t *terms)
 {
     memset(terms, 0, sizeof *terms);
-    terms->store = &bs_conf_store(conf, s)->store;
+    terms->store = store;
     memcpy(terms->realm, bs_server_conf(s)->realm_digest, BS_REALM_SIZE);
     terms->idle = OR_DEFAULT(conf->idle, DEFAULT_IDLE);
     terms->absolute = OR_DEFAULT(conf->absolute, DEFAULT_ABSOLUTE);
     terms->read_prolongs = OR_DEFAULT(conf->slide_on_write, 0) == 0 && conf->mode != BS_PASSIVE;
     terms->cookie_follows = bs_conf_cookie(conf)->life == BS_LIFE_IDLE;
-    terms->max_bytes = (apr_size_t)OR_DEFAULT(conf->max_bytes, DEFAULT_MAX_BYTES);
-    terms->max_fields = (apr_size_t)OR_DEFAULT(conf->max_keys, DEFAULT_MAX_KEYS);
+    terms->max_bytes = bs_conf_max_bytes(conf);
+    terms->max_fields = bs_conf_max_fields(conf);
 }
 
 /* ---- directives ---- */
@@ -209,6 +222,19 @@ static const char *set_use(cmd_parms *cmd, void *dir, const char *name)
     return apr_psprintf(cmd->pool, "BSessionUse: no BSessionStore defines \"%s\"", name);
 }
 
+/** Whether an earlier word, from this one on, has the same name before its =. */
+static int is_given_before(char *const words[], int at, int from)
+{
+    apr_size_t len = strcspn(words[at], "=") + 1;
+
+    for (; from < at; from++) {
+        if (strncasecmp(words[from], words[at], len) == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 static const char *set_cookie(cmd_parms *cmd, void *dir, int argc, char *const argv[])
 {
     bs_dir_conf_t *conf = speak(dir);
@@ -222,6 +248,10 @@ static const char *set_cookie(cmd_parms *cmd, void *dir, int argc, char *const a
     cookie->name = argv[0];
     cookie->name_len = strlen(argv[0]);
     for (i = 1; i < argc && !wrong; i++) {
+        if (is_given_before(argv, i, 1)) {
+            return apr_psprintf(cmd->pool, "BSessionCookie: \"%s\" comes second to another of its "
+                                "name", argv[i]);
+        }
         wrong = bs_cookie_attribute(cookie, argv[i], cmd->pool);
     }
     if (!wrong) {
@@ -231,7 +261,8 @@ static const char *set_cookie(cmd_parms *cmd, void *dir, int argc, char *const a
         return apr_pstrcat(cmd->pool, "BSessionCookie: ", wrong, NULL);
     }
     conf->cookie = cookie;
-    if (!from_htaccess(cmd)) {
+    conf->brief = from_htaccess(cmd);
+    if (!conf->brief) {
         APR_ARRAY_PUSH(bs_server_conf(cmd->server)->cookie_names, const char *) = cookie->name;
     }
     remember_place(cmd, conf);
@@ -258,9 +289,10 @@ static const char *set_absolute(cmd_parms *cmd, void *dir, const char *text)
         conf->absolute = 0;
         return NULL;
     }
-    if (bs_parse_time(&conf->absolute, text) || conf->absolute < apr_time_from_sec(1)) {
-        return apr_psprintf(cmd->pool, "BSessionAbsoluteTimeout takes Off or a time of at least 1s, "
-                            "such as 24h, not \"%s\"", text);
+    if (bs_parse_time(&conf->absolute, text) || conf->absolute < apr_time_from_sec(1)
+        || conf->absolute > LONGEST_ABSOLUTE) {
+        return apr_psprintf(cmd->pool, "BSessionAbsoluteTimeout takes Off or a time from 1s to "
+                            "36500d, such as 24h, not \"%s\"", text);
     }
     return NULL;
 }
@@ -320,6 +352,9 @@ static const char *set_env(cmd_parms *cmd, void *dir, const char *word)
     if (off || all) {
         conf->env = off ? BS_ENV_OFF : BS_ENV_ALL;
         return NULL;
+    }
+    if (strchr(word, ',')) {
+        return apr_psprintf(cmd->pool, "BSessionEnv: keys are separated by spaces: \"%s\"", word);
     }
     if (!bs_key_valid(word, strlen(word))) {
         return apr_psprintf(cmd->pool, "BSessionEnv: \"%s\" cannot be a key: 1 to 128 bytes of UTF-8, "

@@ -41,6 +41,8 @@ typedef struct {
     int                  mode;              /* bs_mode_t */
     bs_store_conf_t     *use;
     bs_cookie_t         *cookie;
+    int                  brief;             /* the cookie is .htaccess's, and lives as long as the
+                                               one request it was read for */
     apr_interval_time_t  idle;
     apr_interval_time_t  absolute;          /* 0 = off */
     int                  slide_on_write;
@@ -95,15 +97,23 @@ static inline int bs_mode(const bs_dir_conf_t *conf)
 
 const bs_cookie_t *bs_conf_cookie(const bs_dir_conf_t *conf);
 bs_store_conf_t   *bs_conf_store(const bs_dir_conf_t *conf, const server_rec *s);
-void               bs_conf_terms(const bs_dir_conf_t *conf, const server_rec *s, bs_terms_t *terms);
+apr_size_t         bs_conf_max_bytes(const bs_dir_conf_t *conf);
+apr_size_t         bs_conf_max_fields(const bs_dir_conf_t *conf);
+void               bs_conf_terms(const bs_dir_conf_t *conf, bs_store_t *store, const server_rec *s,
+                                 bs_terms_t *terms);
 
-/* In config_stores.c: what becomes of the stores when all is read. */
+/* In config_stores.c. */
 
 /** BSessionStore's words -> a defined store, or a sentence. */
 const char *bs_define_store(cmd_parms *cmd, int argc, char *const argv[]);
 /** The store of this name, which may be defined later. */
 bs_store_conf_t *bs_name_store(bs_stores_t *stores, const char *name, const char *at,
                                apr_pool_t *p);
+/** The hook: what no single directive can see. */
+int bs_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s);
+
+/* In config_start.c. */
+
 /** Registers check_config, post_config and child_init. */
 void bs_register_config_hooks(apr_pool_t *p);
 

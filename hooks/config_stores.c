@@ -1,30 +1,20 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-/* The stores: defined by directives, checked when all is read, opened by the parent. */
+/* The stores: defined by directives, and checked when all is read. */
 
 #include "config.h"
 
-#include <errno.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
-#include "ap_mpm.h"
 #include "ap_provider.h"
+#include "apr_lib.h"
 #include "apr_strings.h"
 #include "http_core.h"
 #include "http_log.h"
-#include "http_main.h"
-#include "unixd.h"
-
-#include "log.h"
 
 APLOG_USE_MODULE(bsession);
 
 #define STORE_TIMEOUT apr_time_from_sec(2)
-/* Part of the name under which a store's counters outlive a graceful restart: another layout of
- * bs_store_shared_t must not find them. */
-#define SHARED_LAYOUT   1
 
 /* ---- defining ---- */
 
@@ -92,7 +82,7 @@ static int is_given_before(char *const words[], int at, apr_size_t name_len)
     int i;
 
     for (i = 0; i < at; i++) {
-        if (strncmp(words[i], words[at], name_len + 1) == 0) {
+        if (strncasecmp(words[i], words[at], name_len + 1) == 0) {
             return 1;
         }
     }
@@ -129,6 +119,17 @@ static const char *split_options(bs_store_t *store, bsession_options_t *options,
     return wrong;
 }
 
+static const char *with_scheme_in_lower_case(const char *url, apr_pool_t *p)
+{
+    char *copy = apr_pstrdup(p, url);
+    int i;
+
+    for (i = 0; i < scheme_length(url); i++) {
+        copy[i] = apr_tolower(copy[i]);
+    }
+    return copy;
+}
+
 static const char *define(bs_stores_t *stores, bs_store_t *store, const char *url, int count,
                           char *const words[], apr_pool_t *p)
 {
@@ -139,6 +140,7 @@ static const char *define(bs_stores_t *stores, bs_store_t *store, const char *ur
 
     store->timeout = STORE_TIMEOUT;
     store->breaker = breaker;
+    url = with_scheme_in_lower_case(url, p);
     wrong = find_provider(&provider, url, p);
     if (!wrong) {
         wrong = split_options(store, &options, count, words, p);
@@ -272,34 +274,53 @@ static int paths_overlap(const char *a, const char *b)
     return strncmp(a, b, len) == 0;
 }
 
-/** Two stores behind one cookie: each would take the other's token for a stranger's. */
+/** Each would take the other's token for a stranger's. */
+static int get_in_each_others_way(const bs_dir_conf_t *one, const bs_dir_conf_t *other,
+                                  const server_rec *s)
+{
+    return bs_mode(one) != BS_OFF && bs_mode(other) != BS_OFF
+        && bs_conf_store(one, s) != bs_conf_store(other, s)
+        && strcmp(bs_conf_cookie(one)->name, bs_conf_cookie(other)->name) == 0
+        && paths_overlap(bs_conf_cookie(one)->path, bs_conf_cookie(other)->path);
+}
+
+/** Places are remembered in the order of the configuration, so those of a server stand together. */
 static void warn_of_shared_cookies(const bs_stores_t *stores, apr_pool_t *p)
 {
+    const bs_place_t *places = (const bs_place_t *)stores->places->elts;
+    const bs_dir_conf_t **confs = apr_palloc(p, (apr_size_t)(stores->places->nelts + 1)
+                                                * sizeof *confs);
     int i, j;
 
     for (i = 0; i < stores->places->nelts; i++) {
-        const bs_place_t *a = &APR_ARRAY_IDX(stores->places, i, bs_place_t);
-        const bs_dir_conf_t *one = effective(a, p);
-
-        for (j = 0; j < i; j++) {
-            const bs_place_t *b = &APR_ARRAY_IDX(stores->places, j, bs_place_t);
-            const bs_dir_conf_t *other = effective(b, p);
-
-            if (a->server == b->server && bs_mode(one) != BS_OFF && bs_mode(other) != BS_OFF
-                && bs_conf_store(one, a->server) != bs_conf_store(other, b->server)
-                && strcmp(bs_conf_cookie(one)->name, bs_conf_cookie(other)->name) == 0
-                && paths_overlap(bs_conf_cookie(one)->path, bs_conf_cookie(other)->path)) {
-                ap_log_error(APLOG_MARK, APLOG_WARNING, 0, a->server, "%s and %s: two stores with one "
-                             "cookie, \"%s\", on paths that overlap: each visit to one ends the "
-                             "session in the other; give one a BSessionCookie of its own", b->at,
-                             a->at, bs_conf_cookie(one)->name);
+        confs[i] = effective(&places[i], p);
+        for (j = i; j-- > 0 && places[j].server == places[i].server; ) {
+            if (get_in_each_others_way(confs[i], confs[j], places[i].server)) {
+                ap_log_error(APLOG_MARK, APLOG_WARNING, 0, places[i].server, "%s and %s: two stores "
+                             "with one cookie, \"%s\", on paths that overlap: each visit to one ends "
+                             "the session in the other; give one a BSessionCookie of its own",
+                             places[j].at, places[i].at, bs_conf_cookie(confs[i])->name);
                 return;
             }
         }
     }
 }
 
-static int check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
+/** A realm is a name of 255 bytes at most. */
+static int check_server_names(const server_rec *s)
+{
+    for (; s; s = s->next) {
+        if (!bs_server_conf(s)->realm && s->server_hostname && strlen(s->server_hostname) > 255) {
+            ap_log_error(APLOG_MARK, APLOG_CRIT, 0, s, "%s:%u: this ServerName is longer than 255 bytes: "
+                         "give the host a BSessionRealm", s->defn_name ? s->defn_name : "httpd.conf",
+                         s->defn_line_number);
+            return HTTP_INTERNAL_SERVER_ERROR;
+        }
+    }
+    return OK;
+}
+
+int bs_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
 {
     bs_stores_t *stores = bs_server_conf(s)->stores;
     const char *wrong = settle_fallback(stores, pconf);
@@ -309,7 +330,7 @@ static int check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, 
         ap_log_error(APLOG_MARK, APLOG_CRIT, 0, s, "the default store, memory:, %s", wrong);
         return HTTP_INTERNAL_SERVER_ERROR;
     }
-    if (check_names(stores, s) != OK) {
+    if (check_names(stores, s) != OK || check_server_names(s) != OK) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     if (check_choice(stores, s, ptemp) != OK) {
@@ -317,136 +338,4 @@ static int check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, 
     }
     warn_of_shared_cookies(stores, ptemp);
     return OK;
-}
-
-/* ---- opening ---- */
-
-static void log_for_core(void *where, bs_level_t level, const char *text)
-{
-    static const int levels[] = { APLOG_ERR, APLOG_WARNING, APLOG_INFO, APLOG_DEBUG };
-    const request_rec *r = where;
-
-    if (r) {
-        ap_log_rerror(APLOG_MARK, levels[level], 0, r, "%s", text);
-    }
-    else {
-        ap_log_error(APLOG_MARK, levels[level], 0, ap_server_conf, "%s", text);
-    }
-}
-
-/** Breakers and counters, which outlive graceful restarts as the children that use them do. */
-static apr_status_t share(bs_store_t *store, apr_pool_t *process_pool, apr_pool_t *p)
-{
-    const char *key = apr_psprintf(p, "mod_bsession:shared:%d:%" APR_SIZE_T_FMT ":%s", SHARED_LAYOUT,
-                                   sizeof(bs_store_shared_t), store->name);
-    void *found = NULL;
-
-    apr_pool_userdata_get(&found, key, process_pool);
-    if (!found) {
-        found = mmap(NULL, sizeof(bs_store_shared_t), PROT_READ | PROT_WRITE,
-                     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-        if (found == MAP_FAILED) {
-            return errno;
-        }
-        apr_pool_userdata_set(found, key, apr_pool_cleanup_null, process_pool);
-    }
-    store->shared = found;
-    store->shared->warned_secure = 0;
-    return APR_SUCCESS;
-}
-
-static apr_status_t open_store(bs_store_t *store, server_rec *s, apr_pool_t *pconf)
-{
-    bsession_call_t call = { .deadline = apr_time_now() + store->timeout, .pool = pconf };
-    int as_root = geteuid() == 0;
-    apr_status_t status = share(store, s->process->pool, pconf);
-
-    if (status == APR_SUCCESS) {
-        status = store->provider->open(store->backend,
-                                       as_root ? (apr_int64_t)ap_unixd_config.user_id : -1,
-                                       as_root ? (apr_int64_t)ap_unixd_config.group_id : -1, &call);
-    }
-    if (status != APR_SUCCESS) {
-        ap_log_error(APLOG_MARK, APLOG_CRIT, status, s, "BSessionStore %s cannot be opened: %s",
-                     store->name, call.why);
-    }
-    else if (call.why[0]) {
-        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s, "BSessionStore %s: %s", store->name, call.why);
-    }
-    return status;
-}
-
-/** What a server's applications must not see, and who may share its sessions. A virtual host that
- *  says nothing of ours has the main server's struct, but a realm of its own. */
-static apr_status_t settle_server(server_rec *s, const server_rec *main_server, apr_pool_t *pconf)
-{
-    bs_server_conf_t *conf = bs_server_conf(s);
-    const char **hidden = apr_pcalloc(pconf, (apr_size_t)(conf->cookie_names->nelts + 2)
-                                             * sizeof *hidden);
-
-    if (s != main_server && conf == bs_server_conf(main_server)) {
-        conf = apr_pmemdup(pconf, conf, sizeof *conf);
-        ap_set_module_config(s->module_config, &bsession_module, conf);
-    }
-    memcpy(hidden, conf->cookie_names->elts,
-           (apr_size_t)conf->cookie_names->nelts * sizeof *hidden);
-    hidden[conf->cookie_names->nelts] = BS_COOKIE_DEFAULT_NAME;
-    conf->hidden = hidden;
-    return bs_realm_digest(conf->realm ? conf->realm : s->server_hostname, conf->realm_digest);
-}
-
-static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *main_server)
-{
-    bs_stores_t *stores = bs_server_conf(main_server)->stores;
-    apr_status_t status = bs_token_init();
-    server_rec *s;
-    int i;
-
-    (void)plog;
-    (void)ptemp;
-    bs_log_install(log_for_core);
-    for (s = main_server; s && status == APR_SUCCESS; s = s->next) {
-        status = settle_server(s, main_server, pconf);
-    }
-    if (status != APR_SUCCESS) {
-        ap_log_error(APLOG_MARK, APLOG_CRIT, status, main_server, "OpenSSL offers no SHA-256, or a "
-                     "ServerName is over 255 bytes: sessions cannot be had");
-        return HTTP_INTERNAL_SERVER_ERROR;
-    }
-    if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG) {
-        return OK;                      /* the first of two readings: nothing is opened yet */
-    }
-    for (i = 0; i < stores->list->nelts; i++) {
-        bs_store_conf_t *store = APR_ARRAY_IDX(stores->list, i, bs_store_conf_t *);
-
-        if (store->store.provider && open_store(&store->store, main_server, pconf) != APR_SUCCESS) {
-            return HTTP_INTERNAL_SERVER_ERROR;
-        }
-    }
-    return OK;
-}
-
-static void child_init(apr_pool_t *pchild, server_rec *s)
-{
-    bs_stores_t *stores = bs_server_conf(s)->stores;
-    int i;
-
-    for (i = 0; i < stores->list->nelts; i++) {
-        bs_store_t *store = &APR_ARRAY_IDX(stores->list, i, bs_store_conf_t *)->store;
-        bsession_call_t call = { .deadline = apr_time_now() + store->timeout, .pool = pchild };
-
-        if (store->provider && store->provider->child_init
-            && store->provider->child_init(store->backend, pchild, &call) != APR_SUCCESS) {
-            ap_log_error(APLOG_MARK, APLOG_ERR, 0, s, "BSessionStore %s: a child could not prepare: "
-                         "%s", store->name, call.why);
-        }
-    }
-}
-
-void bs_register_config_hooks(apr_pool_t *p)
-{
-    (void)p;
-    ap_hook_check_config(check_config, NULL, NULL, APR_HOOK_MIDDLE);
-    ap_hook_post_config(post_config, NULL, NULL, APR_HOOK_FIRST);
-    ap_hook_child_init(child_init, NULL, NULL, APR_HOOK_MIDDLE);
 }

@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "apr_lib.h"
 #include "apr_strings.h"
 #include "http_log.h"
 #include "http_request.h"
@@ -70,25 +71,72 @@ static const char *variable_name(const bsession_bytes_t *key, int *bent, apr_poo
     return name;
 }
 
-/** `a.b` and `a_b` are one variable: the key that is spelt so wins, then the one that sorts first. */
-static int is_shadowed(const bs_table_t *table, const bsession_field_t *field, const char *name,
-                       apr_pool_t *p)
+static int is_selected(const bs_dir_conf_t *conf, const char *key)
 {
-    int i, bent;
+    int i;
 
-    for (i = 0; i < table->fields.count; i++) {
-        const bsession_field_t *other = &table->fields.list[i];
+    for (i = 0; conf->env == BS_ENV_KEYS && i < conf->env_keys->nelts; i++) {
+        if (strcmp(APR_ARRAY_IDX(conf->env_keys, i, const char *), key) == 0) {
+            return 1;
+        }
+    }
+    return conf->env == BS_ENV_ALL;
+}
 
-        if (other != field && other->name.len == field->name.len
-            && strcmp(variable_name(&other->name, &bent, p), name) == 0
-            && (!bent || memcmp(other->name.data, field->name.data, field->name.len) < 0)) {
+/** For tables and for some programs case does not count. */
+static int is_same_variable(const bsession_bytes_t *a, const bsession_bytes_t *b)
+{
+    apr_size_t i;
+
+    if (a->len != b->len) {
+        return 0;
+    }
+    for (i = 0; i < a->len; i++) {
+        if (apr_tolower(variable_char[(unsigned char)a->data[i]])
+            != apr_tolower(variable_char[(unsigned char)b->data[i]])) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+static int is_bent(const bsession_bytes_t *key)
+{
+    apr_size_t i;
+
+    for (i = 0; i < key->len; i++) {
+        if (variable_char[(unsigned char)key->data[i]] != key->data[i]) {
             return 1;
         }
     }
     return 0;
 }
 
-static void export_field(request_rec *r, const bs_table_t *table, const bsession_field_t *field)
+/** `a.b`, `a_b` and `A_b` are one variable: a key that is spelt so wins, then the one that sorts first. */
+static int is_shadowed(const bs_dir_conf_t *conf, const bs_table_t *table,
+                       const bsession_field_t *field, int bent)
+{
+    int i;
+
+    for (i = 0; i < table->fields.count; i++) {
+        const bsession_field_t *other = &table->fields.list[i];
+
+        if (other != field && is_same_variable(&other->name, &field->name)
+            && is_selected(conf, other->name.data)) {
+            int other_bent = is_bent(&other->name);
+
+            if (other_bent < bent
+                || (other_bent == bent
+                    && memcmp(other->name.data, field->name.data, field->name.len) < 0)) {
+                return 1;
+            }
+        }
+    }
+    return 0;
+}
+
+static void export_field(request_rec *r, const bs_dir_conf_t *conf, const bs_table_t *table,
+                         const bsession_field_t *field)
 {
     int bent;
     const char *name = variable_name(&field->name, &bent, r->pool);
@@ -98,7 +146,7 @@ static void export_field(request_rec *r, const bs_table_t *table, const bsession
                       "value contains NUL", ap_escape_logitem(r->pool, field->name.data));
         return;
     }
-    if (!bent || !is_shadowed(table, field, name, r->pool)) {
+    if (!is_shadowed(conf, table, field, bent)) {
         apr_table_addn(r->subprocess_env, name, field->value.data);
     }
 }
@@ -109,7 +157,7 @@ static void export_keys(request_rec *r, const bs_dir_conf_t *conf, const bs_tabl
 
     if (conf->env == BS_ENV_ALL) {
         for (i = 0; i < table->fields.count; i++) {
-            export_field(r, table, &table->fields.list[i]);
+            export_field(r, conf, table, &table->fields.list[i]);
         }
         return;
     }
@@ -118,7 +166,7 @@ static void export_keys(request_rec *r, const bs_dir_conf_t *conf, const bs_tabl
         const bsession_field_t *field = bs_table_find(table, key, strlen(key));
 
         if (field) {
-            export_field(r, table, field);
+            export_field(r, conf, table, field);
         }
     }
 }
@@ -168,27 +216,37 @@ static void withdraw(request_rec *r)
     }
 }
 
-/** OK, or the 503 of an outage. A subrequest is not refused: the page that it is part of is, by the
- *  commit filter. Nor is the page that says so. */
+/** 0 where the session is wanted and cannot be had. */
 static int export_session(request_rec *r, const bs_dir_conf_t *conf)
 {
     bs_slot_t *slot = bs_slot_of(r);
-    apr_status_t status;
 
     if (!slot) {
-        return OK;
+        return 1;
     }
-    status = bs_session_load(slot->session);
-    if (status == APR_SUCCESS) {
+    if (bs_session_load(slot->session) == APR_SUCCESS) {
         export_keys(r, conf, &slot->session->table);
         if (slot->session->state == BS_PRESENT) {
             export_facts(r, slot->session);
         }
     }
-    if (slot->session->outage && !slot->anonymous && !r->main && !bs_visit_of(r)->refusing) {
-        return bs_refuse_early(r);
+    return !slot->session->outage || slot->anonymous;
+}
+
+static void note_prepared(bs_visit_t *visit, request_rec *r)
+{
+    if (r == visit->initial) {
+        visit->prepared_under = r->per_dir_config;
     }
-    return OK;
+    else {
+        ap_set_module_config(r->request_config, &bsession_module, r->per_dir_config);
+    }
+}
+
+/** TRACE shows the client what it sent, but where it is passed on. */
+static int is_echo(const request_rec *r)
+{
+    return r->method_number == M_TRACE && !r->proxyreq;
 }
 
 int bs_environment_prepare(request_rec *r)
@@ -197,11 +255,18 @@ int bs_environment_prepare(request_rec *r)
     bs_visit_t *visit = bs_visit_of(r);
     int exports;
 
-    if (!visit || bs_environment_is_prepared(visit, r) || r->method_number == M_TRACE) {
-        return OK;
+    if (is_echo(r)) {
+        return 1;
     }
     if (bs_has_our_header(r->headers_in)) {
         bs_drop_spoofed(r);
+    }
+    if (!visit) {                       /* the document of an early error has no session; nor a token */
+        hide_cookies(r);
+        return 1;
+    }
+    if (bs_environment_is_prepared(visit, r)) {
+        return 1;
     }
     if (visit->cookies) {
         hide_cookies(r);
@@ -209,17 +274,20 @@ int bs_environment_prepare(request_rec *r)
     exports = conf->env > BS_ENV_OFF && bs_mode(conf) != BS_OFF;
     if (exports || visit->exported) {
         withdraw(r);
+        visit->exported = 1;
     }
-    visit->exported = r;
-    visit->exported_under = r->per_dir_config;
-    return exports ? export_session(r, conf) : OK;
+    note_prepared(visit, r);
+    return !exports || export_session(r, conf);
 }
 
+/** A subrequest is not refused: the page that it is part of is, by the commit filter. Nor is the page
+ *  that says so. */
 static int fixups(request_rec *r)
 {
-    int status = bs_environment_prepare(r);
-
-    return status == OK ? DECLINED : status;
+    if (!bs_environment_prepare(r) && !r->main && !bs_visit_of(r)->refusing) {
+        return bs_refuse_early(r);
+    }
+    return DECLINED;
 }
 
 void bs_register_environment_hooks(apr_pool_t *p)

@@ -9,12 +9,17 @@
 
 #include "attach.h"
 
+/** Whether this request was prepared under the configuration it has now. The initial request remembers
+ *  it in the visit, any other where the initial one has its visit. */
 static inline int bs_environment_is_prepared(const bs_visit_t *visit, const request_rec *r)
 {
-    return visit->exported == r && visit->exported_under == r->per_dir_config;
+    const void *under = r == visit->initial ? visit->prepared_under
+                      : ap_get_module_config(r->request_config, &bsession_module);
+
+    return under == r->per_dir_config;
 }
 
-/** Idempotent. OK, or a 503 where the session is wanted and cannot be had. */
+/** Idempotent. 0 where the session is wanted here and cannot be had. */
 int  bs_environment_prepare(request_rec *r);
 
 void bs_register_environment_hooks(apr_pool_t *p);

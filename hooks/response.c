@@ -93,76 +93,108 @@ static void send_cookie(request_rec *r, bs_slot_t *slot)
 
 /* ---- Cache-Control ---- */
 
+/** Whatever is said of caching behind us, as by mod_headers: mod_cache keeps this answer out. */
+static void keep_out_of_mod_cache(request_rec *r)
+{
+    apr_table_addn(r->subprocess_env, "no-cache", "1");
+}
+
 static void forbid_keeping(request_rec *r)
 {
     apr_table_unset(r->headers_out, "Expires");
     apr_table_unset(r->err_headers_out, "Expires");
     apr_table_unset(r->err_headers_out, "Cache-Control");
     apr_table_setn(r->headers_out, "Cache-Control", "no-store");
+    keep_out_of_mod_cache(r);
 }
 
-static int says(request_rec *r, const char *text, const char *directive)
+/** All that both tables say of caching, as one line; NULL = nothing. */
+static const char *joined_control(request_rec *r)
 {
-    return text && ap_find_token(r->pool, text, directive);
+    const char *one = apr_table_getm(r->pool, r->headers_out, "Cache-Control");
+    const char *other = apr_is_empty_table(r->err_headers_out)
+                      ? NULL : apr_table_getm(r->pool, r->err_headers_out, "Cache-Control");
+
+    return one && other ? apr_pstrcat(r->pool, one, ", ", other, NULL) : (one ? one : other);
 }
 
-static int is_shared_by_its_own_word(request_rec *r, const char *control)
+/** As a directive of its own: `private="X-Field"` protects that field alone. */
+static int says(request_rec *r, const char *control, const char *directive)
 {
-    return says(r, control, "public") || (control && ap_strcasestr(control, "s-maxage"));
+    return ap_find_list_item(r->pool, control, directive);
 }
 
-/** This answer was made for one visitor. */
+/** This answer was made for one visitor. Where Require bsession decided, that is the last word. */
 static void keep_private(request_rec *r, int required)
 {
-    const char *control = apr_table_get(r->headers_out, "Cache-Control");
-    const char *always = apr_table_get(r->err_headers_out, "Cache-Control");
+    const char *control = joined_control(r);
 
-    if (!control && !always) {
-        apr_table_addn(r->headers_out, "Cache-Control", "private");
+    if (!control) {
+        control = "private";
+    }
+    else if (says(r, control, "no-store")) {
+        control = "no-store";
+    }
+    else if (required) {
+        control = "private";
+    }
+    else if (says(r, control, "public") || ap_strcasestr(control, "s-maxage")) {
         return;
     }
-    if (says(r, control, "private") || says(r, control, "no-store")
-        || says(r, always, "private") || says(r, always, "no-store")) {
-        return;
+    else if (!says(r, control, "private")) {
+        control = apr_pstrcat(r->pool, control, ", private", NULL);
     }
-    if (!required && (is_shared_by_its_own_word(r, control)
-                      || is_shared_by_its_own_word(r, always))) {
-        return;
+    apr_table_unset(r->err_headers_out, "Cache-Control");
+    apr_table_setn(r->headers_out, "Cache-Control", control);
+    keep_out_of_mod_cache(r);
+}
+
+static int send_cookies(request_rec *r, bs_visit_t *visit)
+{
+    bs_slot_t *slot;
+    int sent = 0;
+
+    for (slot = visit->slots; slot; slot = slot->next) {
+        if (slot->session->state != BS_UNASKED) {
+            remove_lines(r->headers_out, slot->cookie, r->pool);
+            remove_lines(r->err_headers_out, slot->cookie, r->pool);
+            if (slot->session->cookie != BS_COOKIE_KEEP) {
+                send_cookie(r, slot);
+                sent = 1;
+            }
+        }
     }
-    if (required) {                     /* public, or a life in shared caches, would contradict it */
-        apr_table_unset(r->err_headers_out, "Cache-Control");
-        apr_table_setn(r->headers_out, "Cache-Control", "private");
-        return;
+    return sent;
+}
+
+int bs_response_was_made_for_one(const bs_visit_t *visit)
+{
+    const bs_slot_t *slot;
+
+    for (slot = visit->slots; slot; slot = slot->next) {
+        if (slot->session->state != BS_UNASKED) {
+            return 1;
+        }
     }
-    apr_table_mergen(control ? r->headers_out : r->err_headers_out, "Cache-Control", "private");
+    return visit->required;
+}
+
+void bs_response_cookies(request_rec *r, bs_visit_t *visit)
+{
+    if (!visit->refusing) {
+        send_cookies(r, visit);
+    }
 }
 
 void bs_response_finish(request_rec *r, bs_visit_t *visit)
 {
-    int consulted = visit->required, sets = 0;
-    bs_slot_t *slot;
-
     if (visit->refusing) {
         return;                         /* a page about an outage says nothing of any session */
     }
-    for (slot = visit->slots; slot; slot = slot->next) {
-        const bs_session_t *s = slot->session;
-
-        if (s->state == BS_UNASKED) {
-            continue;
-        }
-        consulted = 1;
-        remove_lines(r->headers_out, slot->cookie, r->pool);
-        remove_lines(r->err_headers_out, slot->cookie, r->pool);
-        if (s->cookie != BS_COOKIE_KEEP) {
-            send_cookie(r, slot);
-            sets = 1;
-        }
-    }
-    if (sets) {
+    if (send_cookies(r, visit)) {
         forbid_keeping(r);
     }
-    else if (consulted) {
+    else if (bs_response_was_made_for_one(visit)) {
         keep_private(r, visit->required);
     }
 }

@@ -134,11 +134,11 @@ static void obey_line(request_rec *r, bs_session_t *s, int order, const char *li
         const bsession_field_t *pair = &APR_ARRAY_IDX(pairs, i, bsession_field_t);
         apr_status_t status = obey_pair(s, order, pair);
 
-        if (status != APR_SUCCESS && bs_is_answer(status)) {
-            complain(r, order, pair, status);
-        }
-        else if (s->outage) {
+        if (s->outage) {
             return;                     /* said by the store's own line; the commit decides */
+        }
+        if (status != APR_SUCCESS) {
+            complain(r, order, pair, status);
         }
     }
 }

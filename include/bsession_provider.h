@@ -33,6 +33,10 @@
  *
  * A miss is an answer; an outage is not a miss. Never return APR_NOTFOUND because of a time-out.
  *
+ * load, save, touch and remove are what sessions need. scan, sweep, stats and load_many serve what is
+ * built on them (lists of a user's sessions, the sweeper, the operator's page, the cache), which this
+ * version does not have yet: nobody calls them so far, and a store must do without being swept.
+ *
  * WHAT EVERY BACKEND PROMISES
  *
  *     - A record whose life is over is APR_NOTFOUND from that moment on, swept or not.
