@@ -122,19 +122,20 @@ static apr_status_t judge(const bs_session_t *s, const bs_meta_t *meta, const bs
 /** On success the session's record, meta and key are this token's; otherwise they are untouched. */
 apr_status_t bs_session_find(bs_session_t *s, const bs_token_t *token, apr_time_t deadline)
 {
-    bs_caller_t caller = bs_session_caller(s, deadline);
+    bs_caller_t caller;
     bsession_record_t record;
     bsession_key_t key;
     bs_meta_t meta;
     apr_status_t status;
 
+    s->used_at = apr_time_now();
+    caller = bs_session_caller(s, deadline ? deadline : s->used_at + s->terms.store->timeout);
     bs_token_key(token, &key);
     status = bs_store_load(s->terms.store, &caller, &key, &record);
     if (status == APR_SUCCESS) {
         status = bs_meta_read(&meta, &record.meta);
     }
     if (status == APR_SUCCESS) {
-        s->used_at = apr_time_now();
         status = judge(s, &meta, token);
     }
     if (status == APR_SUCCESS) {

@@ -7,7 +7,6 @@
 
 #include <string.h>
 
-#include "apr_lib.h"
 #include "apr_strings.h"
 #include "http_log.h"
 #include "http_request.h"
@@ -52,11 +51,26 @@ static const char variable_char[] =
     "______abcdefghijklmnopqrstuvwxyz_____________________________________________________________"
     "________________________________________________________________________";
 
-/** The variable's name, and whether the key had to be bent for it. */
-static const char *variable_name(const bsession_bytes_t *key, int *bent, apr_pool_t *p)
+/* A key that is selected. */
+typedef struct {
+    const bsession_field_t *field;
+    const char             *name;
+    unsigned                hash;       /* of the name, whatever its case */
+    int                     bent;       /* the name is not spelt as the key is */
+} variable_t;
+
+typedef struct {
+    variable_t *list;
+    int         count;
+    char       *names;                  /* room for the next */
+} variables_t;
+
+/** Writes the name, and returns where it ends. */
+static char *name_variable(variable_t *variable, const bsession_field_t *field, char *name)
 {
-    char *name = apr_palloc(p, PREFIX_LEN + key->len + 1), *to = name + PREFIX_LEN;
-    const char *from = key->data, *end = from + key->len;
+    const char *from = field->name.data, *end = from + field->name.len;
+    char *to = name + PREFIX_LEN;
+    unsigned hash = 0;
     int changed = 0;
 
     memcpy(name, PREFIX, PREFIX_LEN);
@@ -64,100 +78,61 @@ static const char *variable_name(const bsession_bytes_t *key, int *bent, apr_poo
         char c = variable_char[(unsigned char)*from];
 
         changed |= c ^ *from;
+        hash = hash * 33 + (unsigned)(c | 0x20);
         *to++ = c;
     }
-    *bent = changed != 0;
-    *to = '\0';
-    return name;
+    *to++ = '\0';
+    variable->field = field;
+    variable->name = name;
+    variable->hash = hash;
+    variable->bent = changed != 0;
+    return to;
 }
 
-static int is_selected(const bs_dir_conf_t *conf, const char *key)
+/** `a.b`, `a_b` and `A_b` are one variable (for tables, and for some programs, case does not count): a
+ *  key that is spelt so wins, then the one that sorts first. */
+static int beats(const variable_t *one, const variable_t *other)
 {
+    if (one->bent != other->bent) {
+        return one->bent < other->bent;
+    }
+    return memcmp(one->field->name.data, other->field->name.data, one->field->name.len) < 0;
+}
+
+static void select_field(variables_t *variables, const bsession_field_t *field)
+{
+    variable_t *variable = &variables->list[variables->count];
     int i;
 
-    for (i = 0; conf->env == BS_ENV_KEYS && i < conf->env_keys->nelts; i++) {
-        if (strcmp(APR_ARRAY_IDX(conf->env_keys, i, const char *), key) == 0) {
-            return 1;
+    variables->names = name_variable(variable, field, variables->names);
+    for (i = 0; i < variables->count; i++) {
+        variable_t *other = &variables->list[i];
+
+        if (other->hash == variable->hash && strcasecmp(other->name, variable->name) == 0) {
+            if (beats(variable, other)) {
+                *other = *variable;
+            }
+            return;
         }
     }
-    return conf->env == BS_ENV_ALL;
+    variables->count++;
 }
 
-/** For tables and for some programs case does not count. */
-static int is_same_variable(const bsession_bytes_t *a, const bsession_bytes_t *b)
+static void select_fields(variables_t *variables, const bs_dir_conf_t *conf, const bs_table_t *table,
+                          apr_pool_t *p)
 {
-    apr_size_t i;
-
-    if (a->len != b->len) {
-        return 0;
-    }
-    for (i = 0; i < a->len; i++) {
-        if (apr_tolower(variable_char[(unsigned char)a->data[i]])
-            != apr_tolower(variable_char[(unsigned char)b->data[i]])) {
-            return 0;
-        }
-    }
-    return 1;
-}
-
-static int is_bent(const bsession_bytes_t *key)
-{
-    apr_size_t i;
-
-    for (i = 0; i < key->len; i++) {
-        if (variable_char[(unsigned char)key->data[i]] != key->data[i]) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
-/** `a.b`, `a_b` and `A_b` are one variable: a key that is spelt so wins, then the one that sorts first. */
-static int is_shadowed(const bs_dir_conf_t *conf, const bs_table_t *table,
-                       const bsession_field_t *field, int bent)
-{
+    apr_size_t room = 0;
     int i;
 
     for (i = 0; i < table->fields.count; i++) {
-        const bsession_field_t *other = &table->fields.list[i];
-
-        if (other != field && is_same_variable(&other->name, &field->name)
-            && is_selected(conf, other->name.data)) {
-            int other_bent = is_bent(&other->name);
-
-            if (other_bent < bent
-                || (other_bent == bent
-                    && memcmp(other->name.data, field->name.data, field->name.len) < 0)) {
-                return 1;
-            }
-        }
+        room += PREFIX_LEN + table->fields.list[i].name.len + 1;
     }
-    return 0;
-}
-
-static void export_field(request_rec *r, const bs_dir_conf_t *conf, const bs_table_t *table,
-                         const bsession_field_t *field)
-{
-    int bent;
-    const char *name = variable_name(&field->name, &bent, r->pool);
-
-    if (memchr(field->value.data, '\0', field->value.len)) {
-        ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r, "key \"%s\" is left out of the environment: its "
-                      "value contains NUL", ap_escape_logitem(r->pool, field->name.data));
-        return;
-    }
-    if (!is_shadowed(conf, table, field, bent)) {
-        apr_table_addn(r->subprocess_env, name, field->value.data);
-    }
-}
-
-static void export_keys(request_rec *r, const bs_dir_conf_t *conf, const bs_table_t *table)
-{
-    int i;
-
+    variables->count = 0;
+    variables->list = apr_palloc(p, (apr_size_t)table->fields.count * sizeof(variable_t));
+    variables->names = apr_palloc(p, room);
     if (conf->env == BS_ENV_ALL) {
         for (i = 0; i < table->fields.count; i++) {
-            export_field(r, conf, table, &table->fields.list[i]);
+            select_field(variables, &table->fields.list[i]);
         }
         return;
     }
@@ -166,7 +141,26 @@ static void export_keys(request_rec *r, const bs_dir_conf_t *conf, const bs_tabl
         const bsession_field_t *field = bs_table_find(table, key, strlen(key));
 
         if (field) {
-            export_field(r, conf, table, field);
+            select_field(variables, field);
+        }
+    }
+}
+
+static void export_keys(request_rec *r, const bs_dir_conf_t *conf, const bs_table_t *table)
+{
+    variables_t variables;
+    int i;
+
+    select_fields(&variables, conf, table, r->pool);
+    for (i = 0; i < variables.count; i++) {
+        const bsession_field_t *field = variables.list[i].field;
+
+        if (!memchr(field->value.data, '\0', field->value.len)) {
+            apr_table_addn(r->subprocess_env, variables.list[i].name, field->value.data);
+        }
+        else {
+            ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r, "key \"%s\" is left out of the environment: "
+                          "its value contains NUL", ap_escape_logitem(r->pool, field->name.data));
         }
     }
 }

@@ -112,8 +112,7 @@ static void forbid_keeping(request_rec *r)
 static const char *joined_control(request_rec *r)
 {
     const char *one = apr_table_getm(r->pool, r->headers_out, "Cache-Control");
-    const char *other = apr_is_empty_table(r->err_headers_out)
-                      ? NULL : apr_table_getm(r->pool, r->err_headers_out, "Cache-Control");
+    const char *other = apr_table_getm(r->pool, r->err_headers_out, "Cache-Control");
 
     return one && other ? apr_pstrcat(r->pool, one, ", ", other, NULL) : (one ? one : other);
 }
@@ -124,15 +123,23 @@ static int says(request_rec *r, const char *control, const char *directive)
     return ap_find_list_item(r->pool, control, directive);
 }
 
+static int says_nothing(const apr_table_t *headers)
+{
+    return apr_is_empty_table(headers) || !apr_table_get(headers, "Cache-Control");
+}
+
 /** This answer was made for one visitor. Where Require bsession decided, that is the last word. */
 static void keep_private(request_rec *r, int required)
 {
-    const char *control = joined_control(r);
+    const char *control;
 
-    if (!control) {
-        control = "private";
+    if (says_nothing(r->headers_out) && says_nothing(r->err_headers_out)) {
+        apr_table_addn(r->headers_out, "Cache-Control", "private");
+        keep_out_of_mod_cache(r);
+        return;
     }
-    else if (says(r, control, "no-store")) {
+    control = joined_control(r);
+    if (says(r, control, "no-store")) {
         control = "no-store";
     }
     else if (required) {
