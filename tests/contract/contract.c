@@ -11,7 +11,7 @@
 #include <apr_strings.h>
 
 #include "memory.h"
-#include "services.h"
+#include "store_call.h"
 
 /* A new backend is one line here. */
 static const bsession_provider_t *const providers[] = {
@@ -298,7 +298,7 @@ static const char *contract_open(const char *url, int count, char **words, apr_p
     if (!provider) {
         return "no such backend";
     }
-    services_fill(&services, process);
+    bs_services_init(&services, process);
     sentence = provider->create(&backend, "contract", url, &options, &services, process);
     if (!sentence && provider->open(backend, -1, -1, contract_call(process)) != APR_SUCCESS) {
         sentence = contract_why();

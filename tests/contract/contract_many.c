@@ -175,7 +175,7 @@ START_TEST(no_increment_is_lost)
                 APR_SUCCESS);
     many_run(many_increments);
     contract_is(contract_load(&many->key, &loaded), APR_SUCCESS);
-    ck_assert_int_eq(atoi(contract_value(&loaded, "n")->data),
+    ck_assert_int_eq(apr_atoi64(contract_value(&loaded, "n")->data),
                      MANY_PROCESSES * MANY_THREADS * MANY_ROUNDS);
     ck_assert_uint_eq(loaded.revision, 100 + MANY_PROCESSES * MANY_THREADS * MANY_ROUNDS);
 }

@@ -17,7 +17,7 @@
 
 #include "memory.h"
 #include "memory_check.h"
-#include "services.h"
+#include "store_call.h"
 
 #define FAULT_FILL 3000
 
@@ -63,7 +63,7 @@ bsession_backend_t *fault_open(const char *size, apr_pool_t *pool)
     const char *sentence;
 
     if (!record_write) {
-        services_fill(&services, pool);
+        bs_services_init(&services, pool);
         record_write = services.record_write;
         services.record_write = fault_record_write;
     }
@@ -206,7 +206,8 @@ apr_uint64_t fault_repaired(bsession_backend_t *backend, apr_pool_t *pool)
 /* A round that hangs is a failure too: SIGALRM ends the program. */
 int main(int argc, char **argv)
 {
-    int rounds = argc > 1 ? atoi(argv[1]) : 300, stride = argc > 2 ? atoi(argv[2]) : 37;
+    int rounds = argc > 1 ? (int)apr_atoi64(argv[1]) : 300;
+    int stride = argc > 2 ? (int)apr_atoi64(argv[2]) : 37;
     apr_pool_t *pool;
 
     if (rounds <= 0 || stride <= 0) {

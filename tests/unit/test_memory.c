@@ -11,7 +11,7 @@
 
 #include "memory_check.h"
 #include "memory_shard.h"
-#include "services.h"
+#include "store_call.h"
 
 bsession_services_t store_services;
 bsession_call_t     store_last;
@@ -30,7 +30,7 @@ const char *store_create(bsession_backend_t **backend, const char *url, const ch
     bsession_option_t option = { name, value };
     bsession_options_t options = { &option, name ? 1 : 0 };
 
-    services_fill(&store_services, pool);
+    bs_services_init(&store_services, pool);
     return bsession_memory_provider.create(backend, "default", url, &options, &store_services,
                                            pool);
 }

@@ -17,9 +17,7 @@ static void store_setup(void)
 
 static bs_caller_t caller(void)
 {
-    bs_caller_t made = { pool, NULL, 0, 0 };
-
-    return made;
+    return (bs_caller_t) { .pool = pool };
 }
 
 static apr_status_t load(void)
@@ -107,12 +105,10 @@ static apr_uint64_t unknown_after(apr_status_t status)
 START_TEST(what_is_an_answer)
 {
     static const apr_status_t answers[] = {
-        APR_SUCCESS, APR_NOTFOUND, APR_EEXIST, APR_EMISMATCH, APR_ENOSPC, APR_ENOTIMPL,
-        BSESSION_ECORRUPT
+        APR_SUCCESS, APR_NOTFOUND, APR_EEXIST, APR_EMISMATCH, APR_ENOSPC, APR_ENOTIMPL, BSESSION_ECORRUPT
     };
     static const apr_status_t outages[] = {
-        APR_TIMEUP, APR_ECONNREFUSED, APR_EGENERAL, APR_EINVAL, APR_ENOMEM, APR_EOF, APR_ENOENT,
-        -1
+        APR_TIMEUP, APR_ECONNREFUSED, APR_EGENERAL, APR_EINVAL, APR_ENOMEM, APR_EOF, APR_ENOENT, -1
     };
     apr_size_t i;
 
