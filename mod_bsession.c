@@ -23,6 +23,7 @@
 #include "hooks/conditions.h"
 #include "hooks/config.h"
 #include "hooks/environment.h"
+#include "hooks/expressions.h"
 
 #include "backends/memory.h"
 
@@ -35,6 +36,7 @@ static void register_hooks(apr_pool_t *p)
     bs_register_environment_hooks(p);
     bs_register_commit_hooks(p);
     bs_register_conditions(p);
+    bs_register_expressions(p);
     bs_register_api(p);
 }
 

@@ -25,7 +25,8 @@ def server(build):
     made = []
 
     def make(config, **more):
-        made.append(httpd.Httpd(build, config, mods=["rewrite"], **more))
+        made.append(httpd.Httpd(build, config, mods=["rewrite", "proxy", "proxy_http"],
+                                **more))
         return made[-1]
 
     yield make
