@@ -74,7 +74,7 @@ static authz_status check_require(request_rec *r, const char *line, const void *
         return AUTHZ_GENERAL_ERROR;     /* DENIED would open a `Require not` */
     }
     bs_session_load(slot->session);
-    if (!r->main) {                     /* a lookup, as for a listing, decides nothing of the answer */
+    if (!r->main) {                     /* a lookup, as for a listing, guards no answer */
         visit->required = 1;
         visit->must_refuse |= slot->session->outage != 0;
     }

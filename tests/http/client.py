@@ -3,6 +3,7 @@
 import http.client
 import re
 import socket
+import struct
 import subprocess
 import urllib.parse
 
@@ -142,3 +143,32 @@ def h2(server, path, cookie=None):
     first, *lines = head.decode().split("\r\n")
     assert first.startswith("HTTP/2 ")
     return Answer(int(first.split()[1]), [tuple(line.split(": ", 1)) for line in lines], body)
+
+
+def _literals(fields):
+    """Headers as HPACK has them without tables and without Huffman's code."""
+    return b"".join(b"\0" + bytes([len(n)]) + n.encode() + bytes([len(v)]) + v.encode()
+                    for n, v in fields.items())
+
+
+def h2_post(server, path, body, trailers):
+    """A POST over HTTP/2, in the clear, with its length and with trailers; the body of the answer. No
+    client at hand sends trailers."""
+    DATA, HEADERS, SETTINGS, END_STREAM, END_HEADERS = 0, 1, 4, 1, 4
+    HEAD = struct.Struct(">HBBBI")      # a frame: 24 bits of length, type, flags, stream
+
+    def frame(kind, flags, stream, payload=b""):
+        return HEAD.pack(len(payload) >> 8, len(payload) & 255, kind, flags, stream) + payload
+    request = {":method": "POST", ":scheme": "http", ":authority": "localhost", ":path": path,
+               "content-length": str(len(body))}
+    with socket.create_connection(("127.0.0.1", server.port), 30) as s, s.makefile("rb") as answer:
+        s.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(SETTINGS, 0, 0)
+                  + frame(HEADERS, END_HEADERS, 1, _literals(request)) + frame(DATA, 0, 1, body)
+                  + frame(HEADERS, END_HEADERS | END_STREAM, 1, _literals(trailers)))
+        received = b""
+        while True:
+            high, low, kind, flags, stream = HEAD.unpack(answer.read(HEAD.size))
+            payload = answer.read(high << 8 | low)
+            received += payload if kind == DATA else b""
+            if stream == 1 and kind in (DATA, HEADERS) and flags & END_STREAM:
+                return received

@@ -63,6 +63,7 @@ class Backend:
         self.headers = []
         self.status = "200 OK"
         self.raw = None                 # the whole answer, instead of one made of these
+        self.upgrades = False           # it answers `Upgrade` with a 101, and closes
         threading.Thread(target=self._serve, daemon=True).start()
 
     def _serve(self):
@@ -87,6 +88,10 @@ class Backend:
                 rest += connection.recv(65536)
             if self.raw:
                 connection.sendall(self.raw)
+                return
+            if self.upgrades and re.search(rb"(?im)^upgrade:", head):
+                connection.sendall(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n"
+                                   b"Upgrade: foo\r\n\r\n")
                 return
             lines = [f"HTTP/1.1 {self.status}", "Content-Type: text/plain", "Connection: close",
                      f"Content-Length: {len(head)}", *self.headers]

@@ -16,6 +16,7 @@
  *     wait=FILE        makes FILE.here, waits for FILE    bucket=N     an error bucket
  *     flushonly        a brigade with nothing but FLUSH   late.CALL    at the end of the request
  *     big=K:N          sets a value of N bytes            pid          of this child
+ *     read             the body that the client sent
  *
  * Arguments are urlencoded. Results are ok or the name of a status; values follow "=", urlencoded,
  * and what is missing is "-".
@@ -185,6 +186,20 @@ static void call_wait(probe_t *p, char *arg)
     p->result = "went on";
 }
 
+static void call_read(probe_t *p, char *arg)
+{
+    char buffer[4096];
+    long more = 0, all = 0;
+
+    if (ap_setup_client_block(p->r, REQUEST_CHUNKED_DECHUNK) == OK
+        && ap_should_client_block(p->r)) {
+        while ((more = ap_get_client_block(p->r, buffer, sizeof(buffer))) > 0) {
+            all += more;
+        }
+    }
+    p->result = more < 0 ? "broken off" : apr_psprintf(p->r->pool, "%ld bytes", all);
+}
+
 static void call_pid(probe_t *p, char *arg)
 {
     p->result = apr_psprintf(p->r->pool, "%" APR_PID_T_FMT, getpid());
@@ -196,7 +211,7 @@ static const probe_named_t probe_other_calls[] = {
     { "header", call_header }, { "err", call_err }, { "env", call_env }, { "seen", call_seen },
     { "flush", call_flush }, { "flushonly", call_flushonly }, { "body", call_body },
     { "bucket", call_bucket }, { "empty", call_empty }, { "wait", call_wait },
-    { "pid", call_pid }, { NULL, NULL }
+    { "read", call_read }, { "pid", call_pid }, { NULL, NULL }
 };
 
 static probe_call_t *probe_find(const probe_named_t *calls, const char *name)

@@ -6,7 +6,7 @@ from httpd import on
 
 
 def prepare(server):
-    for name in ("any", "key", "value", "all", "none", "either", "off"):
+    for name in ("any", "key", "value", "all", "none", "either", "off", "notoff", "list/guarded"):
         server.document(f"{name}/index.html", f"inside {name}\n")
 
 
@@ -46,7 +46,22 @@ def server(start):
     BSession Off
     Require bsession
 </Location>
-""", mods=["authz_host"], prepare=prepare)
+<Location "/notoff">
+    BSession Off
+    <RequireAll>
+        Require all granted
+        Require not bsession banned
+    </RequireAll>
+</Location>
+<Location "/list">
+    Options +Indexes
+    DirectoryIndex disabled
+    IndexOptions ShowForbidden
+</Location>
+<Location "/list/guarded">
+    Require bsession user
+</Location>
+""", mods=["authz_host", "autoindex"], prepare=prepare)
 
 
 @pytest.fixture
@@ -97,10 +112,21 @@ def test_after_destroy(denials, client):
     assert status(old, "key", "any") == [403, 403]
 
 
-def test_where_sessions_are_off(server, denials, client):
+def test_where_sessions_are_off(server, client):
+    """Neither yes nor no: as DENIED it would open a `Require not`."""
     server.expect("bsession:error.*BSession is Off")
+    client.results("set=user:ann", "set=banned:1")
+    assert status(client, "off", "notoff") == [500, 500]
+    assert status(server.client(), "off", "notoff") == [500, 500]
+
+
+def test_a_listing_that_looks_into_a_guarded_directory(denials, server, client):
+    """The look-up asked for a session, so the listing is for one visitor; it is there for all."""
     client.results("set=user:ann")
-    assert status(client, "off") == [403]
+    for visitor in (client, server.client()):
+        answer = visitor.get("/list/")
+        assert answer.status == 200 and "guarded/" in answer.text
+        assert answer.header("Cache-Control") == "private"
 
 
 def test_private_always(denials, client):

@@ -22,6 +22,7 @@ def prepare(server):
     # what was changed just now is asked for again
     os.utime(plain, (10**9, 10**9))
     server.document("inner/page.html", "for members\n")
+    server.document("pages/page.shtml", 'a page\n<!--#include virtual="/cgi/app?" -->\n')
     (server.writable / "cache").mkdir()
     (server.writable / "cache").chmod(0o777)
 
@@ -46,7 +47,28 @@ CacheHeader On
     SetHandler bsession-probe
     Require bsession user
 </Location>
-""", mods=["cache", "cache_disk"], prepare=prepare)
+ScriptAlias /members/ "{{cgi}}/"
+<Location "/members">
+    Require bsession user
+</Location>
+ScriptAlias /loud/ "{{cgi}}/"
+ScriptAlias /loudmembers/ "{{cgi}}/"
+<LocationMatch "^/loud">
+    BSessionEnv Off
+    Header set Cache-Control "public, max-age=600"
+</LocationMatch>
+<Location "/loudmembers">
+    Require bsession user
+</Location>
+<Location "/pages">
+    BSessionEnv Off
+    Options +Includes
+    AddOutputFilter INCLUDES .shtml
+    AddType text/html .shtml
+    ExpiresActive On
+    ExpiresDefault "access plus 10 minutes"
+</Location>
+""", mods=["cache", "cache_disk", "include", "expires"], prepare=prepare)
 
 
 @pytest.fixture
@@ -123,3 +145,63 @@ def test_rotation_is_never_replayed(server, unique):
     assert len(ann.get(path).cookies) == 1 and ann.token != old.token
     answer = old.get(path)
     assert answer.cookies == [] and answer.text == "hello nobody\n"
+
+
+@pytest.mark.parametrize("place,control", [("cgi", "max-age=600"), ("members", "max-age=600"),
+                                           ("members", "public, max-age=600")])
+def test_an_upgrade_is_no_way_around(server, unique, place, control):
+    """A line prepared before the handler would stand beside the handler's own."""
+    server.expect("AH01630")
+    ann = login(server, "ann")
+    path = f"/{place}/app?" + quote(f"Cache-Control: {control}") + "&" + unique
+    answer = ann.get(path, headers={"Upgrade": "foo", "Connection": "Upgrade"})
+    assert answer.text == "hello ann\n" and "private" in answer.header("Cache-Control")
+    stranger = server.client().get(path)
+    assert stranger.status == (403 if place == "members" else 200) and "ann" not in stranger.text
+
+
+@pytest.mark.parametrize("place", ["cgi", "members"])
+def test_a_private_field_is_no_private_page(server, unique, place):
+    """`private="X-Foo"` protects that header alone."""
+    server.expect("AH01630")
+    ann = login(server, "ann")
+    path = f"/{place}/app?" + quote('X-Foo: 1|Cache-Control: max-age=600, private="X-Foo"') + "&" + unique
+    assert ann.get(path).text == "hello ann\n"
+    stranger = server.client().get(path)
+    assert stranger.status == (403 if place == "members" else 200) and "ann" not in stranger.text
+
+
+def test_mod_headers_does_not_publish_a_cookie(server, unique):
+    """`Header set Cache-Control` comes behind our filter, and before mod_cache's."""
+    path = "/loud/app?" + quote("BSession-Incr: n=1") + "&" + unique
+    first, second = server.client(), server.client()
+    answer = first.get(path)
+    assert len(answer.cookies) == 1 and answer.header("Cache-Control") == "public, max-age=600"
+    answer = second.get(path)
+    assert first.token not in str(answer.headers) and "HIT" not in (answer.header("X-Cache") or "")
+    assert second.token is not None
+
+
+def test_mod_headers_does_not_publish_a_page_behind_a_session(server, unique):
+    server.expect("AH01630")
+    ann = login(server, "ann")
+    path = "/loudmembers/app?" + quote("X-Other: 1") + "&" + unique
+    assert ann.get(path).status == 200
+    assert server.client().get(path).status == 403
+
+
+def test_mod_headers_decides_for_what_is_nobodys(server, unique):
+    """The same place, where no session was asked for."""
+    path = "/loud/app?" + quote("X-Other: 1") + "&" + unique
+    server.client().get(path)
+    assert "HIT" in server.client().get(path).header("X-Cache")
+
+
+def test_a_page_that_asks_late(server, unique):
+    """Its headers, with the max-age of mod_expires, left before an include asked for the session."""
+    path = "/pages/page.shtml?" + unique
+    ann = login(server, "ann")
+    answer = ann.get(path)
+    assert "hello ann" in answer.text and "max-age=600" in answer.header("Cache-Control")
+    stranger = server.client().get(path)
+    assert "hello nobody" in stranger.text and "ann" not in stranger.text

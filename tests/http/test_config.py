@@ -1,5 +1,8 @@
 """configtest: each wrong configuration gets a sentence that says what was expected."""
 
+import pathlib
+import re
+
 import pytest
 
 from httpd import Httpd, on
@@ -28,6 +31,8 @@ WRONG = [
     ("BSessionStore x memory: size=99999999999999999999", "a size"),
     ("BSessionStore x memory: size=8M size=8M", "twice"),
     ("BSessionStore x memory: colour=red", "unknown option 'colour='"),
+    ("BSessionStore x memory: colour=red", "timeout= and breaker="),
+    ("BSessionStore x memory: Timeout=never", "a time from 1ms"),
     ("BSessionStore x memory: timeout=never", "a time from 1ms"),
     ("BSessionStore x memory: timeout=0", "timeout"),
     ("BSessionStore x memory: timeout=-2s", "timeout"),
@@ -75,6 +80,7 @@ WRONG = [
     ("BSessionCookie s Lifetime=soon", "session, idle or"),
     ("BSessionCookie s Max-Age=5", "unknown attribute"),
     ("BSessionCookie s Secure", "unknown attribute"),
+    ("BSessionCookie s Path=/x path=/y", "comes second"),
     ("BSessionCookie " + "n" * 5000, "4096"),
     ("BSessionIdleTimeout", "takes one argument"),
     ("BSessionIdleTimeout soon", "a time"),
@@ -85,6 +91,7 @@ WRONG = [
     ("BSessionIdleTimeout Off", "a time"),
     ("BSessionAbsoluteTimeout never", "Off or a time"),
     ("BSessionAbsoluteTimeout 0", "1s"),
+    ("BSessionAbsoluteTimeout 106751991d", "36500d"),
     ("BSessionSlide sideways", "access or write"),
     ("BSessionLimit", "BSessionLimit"),
     ("BSessionLimit 64K", "size=64K and keys=256"),
@@ -97,6 +104,7 @@ WRONG = [
     ("BSessionEnv", "BSessionEnv"),
     ("BSessionEnv All user", "not together"),
     ("BSessionEnv user Off", "not together"),
+    ("BSessionEnv user,cart", "separated by spaces"),
     ("BSessionEnv _bsx", "cannot be a key"),
     ("BSessionEnv " + "k" * 129, "cannot be a key"),
     ("BSessionWriteBack Perhaps", "On or Off"),
@@ -108,7 +116,8 @@ WRONG = [
 RIGHT = [
     "BSession On", "BSession off", "BSession READONLY", "BSession Passive",
     "BSessionStore x memory:", "BSessionStore x memory: size=8m timeout=500ms breaker=5,1s,30s",
-    "BSessionStore x memory: breaker=off", "BSessionStore x memory:\nBSessionStore x memory:",
+    "BSessionStore x memory: breaker=off", "BSessionStore x MEMORY: Timeout=1s Breaker=Off",
+    "BSessionStore x memory:\nBSessionStore x memory:",
     "<Location />\nBSessionUse x\n</Location>\nBSessionStore x memory:",
     "BSessionStore a memory:\nBSessionStore b memory:\n<Location />\nBSession On\nBSessionUse a\n</Location>",
     "BSessionStore a memory:\nBSessionStore default memory:\n<Location />\nBSession On\n</Location>",
@@ -117,7 +126,7 @@ RIGHT = [
     "BSessionCookie s SameSite=Off Secure=Auto HttpOnly=Off Lifetime=1h",
     "BSessionCookie s path=/x secure=on LIFETIME=IDLE", "BSessionCookie s Lifetime=400d",
     "BSessionIdleTimeout 300", "BSessionIdleTimeout 30min", "BSessionAbsoluteTimeout off",
-    "BSessionAbsoluteTimeout 30d", "BSessionSlide Access", "BSessionLimit size=1M", "BSessionLimit keys=10",
+    "BSessionAbsoluteTimeout 36500d", "BSessionSlide Access", "BSessionLimit size=1M", "BSessionLimit keys=10",
     "BSessionLimit size=64K keys=256", "BSessionOnOutage Deny", "BSessionOnOutage anonymous",
     "BSessionEnv Off", "BSessionEnv ALL", "BSessionEnv user role", "BSessionWriteBack on",
     "<Directory />\nRequire bsession\nRequire bsession user\nRequire bsession role admin 'chief editor'\n</Directory>",
@@ -178,6 +187,12 @@ def test_warned(configtest, lines):
     assert status == 0 and "two stores with one cookie" in output
 
 
+def test_a_key_with_an_equals_sign(configtest):
+    """It may be one; more likely a value was meant."""
+    status, output = configtest("<Location />\nRequire bsession user=bob\n</Location>")
+    assert status == 0 and "a key and its value are two words" in output
+
+
 def test_cookies_of_two_stores_that_do_not_meet(configtest):
     status, output = configtest(
         "BSessionStore a memory:\nBSessionStore b memory:\n"
@@ -225,3 +240,32 @@ def test_server_lines_in_htaccess(server, client):
         htaccess(server, lines + "\n")
         assert client.get("/here/file").status == 500
     htaccess(server, "")
+
+
+# -- nothing but LoadModule
+
+def shared_memory(server):
+    """Bytes that the parent shares with its children."""
+    maps = pathlib.Path(f"/proc/{server.process.pid}/maps").read_text()
+    ranges = re.findall(r"(?m)^([0-9a-f]+)-([0-9a-f]+) ...s", maps)
+    return sum(int(end, 16) - int(begin, 16) for begin, end in ranges)
+
+
+@pytest.fixture(scope="module")
+def loaded(start):
+    return start("<Directory {docs}>\nAllowOverride AuthConfig\nSetHandler bsession-probe\n</Directory>\n")
+
+
+def test_a_module_that_is_only_loaded_takes_no_memory(loaded, start):
+    store = 64 * 2**20
+    assert shared_memory(loaded) < store
+    assert shared_memory(start(on())) >= store
+
+
+def test_only_htaccess_asks(loaded):
+    """Its store would have to be made before the first request."""
+    htaccess(loaded, "BSession On\nBSessionEnv All\n")
+    client = loaded.client()
+    assert client.probe("of", "set=a:1", at="/here/file").results == ["off", "off"]
+    assert loaded.logged("bsession:error.*need a BSessionStore in httpd.conf")
+    assert client.get("/index.html").status == 200 and client.jar == {}

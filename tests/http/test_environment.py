@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from client import raw
+from client import h2_post, raw
 from httpd import on
 
 SPELLINGS = ["BSession-Data", "bsession-data", "BSESSION-DATA", "BSession_Data", "BSession.Data",
@@ -17,7 +17,7 @@ def prepare(server):
     server.document("perdir/.htaccess", "RewriteEngine On\n"
                     "RewriteCond %{ENV:BSESSION_user} =ann\nRewriteRule ^who$ /perdir/ann.txt [L]\n")
     server.document("perdir/ann.txt", "hello ann\n")
-    server.document("perdir/who", "a stranger\n")
+    server.document("perdir/who", "not ann\n")
     index = server.document("offdir/index.cgi",
                             "#!/bin/sh\nprintf 'Content-Type: text/plain\\n\\n'; env | sort\n")
     index.chmod(0o755)
@@ -25,7 +25,7 @@ def prepare(server):
 
 @pytest.fixture(scope="module")
 def server(start, backend):
-    return start(on("BSessionEnv All") + f"""
+    return start("Protocols h2c http/1.1\n" + on("BSessionEnv All") + f"""
 MergeTrailers On
 AllowEncodedSlashes On
 <Directory "{{docs}}/perdir">
@@ -61,11 +61,13 @@ ProxyPass /offapp http://127.0.0.1:{backend.port}/offapp
 <Location "/offapp">
     BSession Off
 </Location>
+ErrorDocument 400 /cgi/env
+ErrorDocument 417 /cgi/env
 <Location "/errors">
     ErrorDocument 404 /cgi/env
     SetHandler bsession-probe
 </Location>
-""", mods=["rewrite", "proxy", "proxy_http"], prepare=prepare)
+""", mods=["rewrite", "proxy", "proxy_http", "http2"], prepare=prepare)
 
 
 def environment(answer):
@@ -112,6 +114,24 @@ def test_odd_keys_and_values(client):
     assert env["BSESSION_a_b"] == "exact" and env["BSESSION_x_y"] == "bent"
     assert "BSESSION_nul" not in env and env["BSESSION_lines"] == "one"
     assert client.results("env=BSESSION_lines") == ["=one%0aBSESSION_two%3d2"]
+
+
+@pytest.mark.parametrize("keys", [("User", "user"), ("user", "User")])
+def test_keys_that_differ_in_case(client, keys):
+    """Variables of one name to httpd's tables: one is exported, the first in order, wherever one asks."""
+    client.results(*[f"set={key}:{'ann' if key == 'User' else 'bob'}" for key in keys])
+    env = ours(environment(client.get("/cgi/env")))
+    assert {k: v for k, v in env.items() if k.upper() == "BSESSION_USER"} == {"BSESSION_User": "ann"}
+    assert client.get("/perdir/who").text == "hello ann\n"
+    client.results("set=User:bob", "set=user:ann")
+    env = ours(environment(client.get("/cgi/env")))
+    assert {k: v for k, v in env.items() if k.upper() == "BSESSION_USER"} == {"BSESSION_User": "bob"}
+    assert client.get("/perdir/who").text == "not ann\n"
+
+
+def test_a_key_that_is_not_selected_takes_no_variable(client):
+    client.results("set=a.b:dots", "set=a_b:exact")
+    assert environment(client.get("/keys/env"))["BSESSION_a_b"] == "dots"
 
 
 def test_the_cookie_is_not_for_applications(client):
@@ -162,6 +182,15 @@ def test_no_trailer(server):
     assert b"200 OK" in said and b"admin" not in said
 
 
+def test_no_trailer_over_http2(server, build):
+    """There a body of known length may have trailers, too."""
+    if build.mpm == "prefork":
+        pytest.skip("mod_http2 does not serve under prefork")
+    said = h2_post(server, "/probe?seen=BSession-User&read&seen=BSession-User&seen=X-Other",
+                   b"abc", {"bsession-user": "admin", "x-other": "1"})
+    assert said == b"seen -\nread 3 bytes\nseen -\nseen =1\n"
+
+
 def test_no_variable_from_a_header(server):
     said = raw(server, b"GET /cgi/env HTTP/1.1\r\nHost: x\r\nConnection: close\r\nBSESSION_user: intruder\r\n"
                        b"BSESSION: x\r\nBS_NEW: 1\r\n\r\n")
@@ -170,7 +199,7 @@ def test_no_variable_from_a_header(server):
 
 def test_rewrite_sees_it_in_per_directory_context(client):
     """Fixups, before mod_rewrite."""
-    assert client.get("/perdir/who").text == "a stranger\n"
+    assert client.get("/perdir/who").text == "not ann\n"
     client.results("set=user:ann")
     assert client.get("/perdir/who").text == "hello ann\n"
 
@@ -191,6 +220,19 @@ def test_error_documents_see_it_once(client):
     assert not [k for k in env if k.startswith("REDIRECT_BS")]
 
 
+@pytest.mark.parametrize("status,begins", [(400, "GET /x HTTP/1.1"),
+                                           (417, "GET /x HTTP/1.1\r\nHost: x\r\nExpect: magic")])
+def test_documents_of_early_errors(server, client, status, begins):
+    """They run without our first hook having seen the request."""
+    client.results("set=a:1")
+    said = raw(server, f"{begins}\r\nConnection: close\r\nBSession-Data: admin=1\r\nX-Other: kept\r\n"
+                       f"Cookie: bsession={client.token}; b=2\r\n\r\n".encode()).decode()
+    env = dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
+    assert env["REDIRECT_STATUS"] == str(status) and env["HTTP_X_OTHER"] == "kept"
+    assert env["HTTP_COOKIE"] == "b=2" and client.token not in said
+    assert "HTTP_BSESSION_DATA" not in env and "admin" not in said
+
+
 def test_a_rotated_session_shows_its_data(client):
     client.results("set=user:ann")
     client.probe("rotate")
@@ -198,5 +240,17 @@ def test_a_rotated_session_shows_its_data(client):
 
 
 def test_trace_is_left_alone(client):
-    answer = client.request("TRACE", "/index.html", headers={"X-Other": "kept"})
-    assert answer.status in (200, 405)
+    """It shows the client what the client sent."""
+    client.results("set=a:1")
+    cookie = f"b=2; bsession={client.token}"
+    answer = client.request("TRACE", "/index.html", headers={"X-Other": "kept", "Cookie": cookie})
+    assert answer.status == 200 and "X-Other: kept" in answer.text and f"Cookie: {cookie}" in answer.text
+
+
+def test_trace_that_is_passed_on(client):
+    client.results("set=a:1")
+    answer = client.request("TRACE", "/app/x", headers={"Max-Forwards": "4", "X-Other": "kept",
+                                                        "Cookie": f"b=2; bsession={client.token}"})
+    assert answer.status == 200 and client.token not in answer.text
+    assert re.search(r"(?m)^Max-Forwards: 3\r?$", answer.text), answer
+    assert re.search(r"(?m)^Cookie: b=2\r?$", answer.text)

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from client import h2
+from client import h2, raw
 from doubles import Fault, Gate, wait_until
 from httpd import on
 
@@ -18,6 +18,8 @@ def prepare(server):
     server.trip = Fault(server.writable / "trip")
     server.document("page.html", "a page\n")
     server.document("sorry.html", "come back later\n")
+    index = server.document("offdir/index.cgi", "#!/bin/sh\nprintf 'Content-Type: text/plain\\n\\n'\nenv\n")
+    index.chmod(0o755)
     server.script("app", "printf 'Content-Type: text/plain\\nBSession-Set: a=%s\\n\\n' \"$QUERY_STRING\"\n"
                          "echo the real page\n")
 
@@ -49,6 +51,18 @@ def server(start):
     SetHandler bsession-probe
     BSessionUse tripping
     BSessionCookie tripsid Secure=Off
+</Location>
+<Directory "{docs}/offdir">
+    DirectoryIndex index.cgi
+    Options +ExecCGI
+    AddHandler cgi-script .cgi
+</Directory>
+<Location /offdir>
+    BSession Off
+</Location>
+<Location /offdir/index.cgi>
+    BSession On
+    BSessionEnv All
 </Location>
 <Location /required.html>
     Require bsession user
@@ -166,6 +180,28 @@ def test_the_environment_asks(fault, client):
     assert client.server.client().probe("env=BSESSION_a", at="/env").status == 200
 
 
+def test_a_directory_index_asks(fault, client):
+    """Its place is On, the directory's is Off: mod_dir puts one in the other's stead after fixups."""
+    client.results("set=a:1")
+    for path in ("/offdir/", "/offdir/index.cgi"):
+        fault.clear()
+        answer = client.get(path)
+        assert answer.status == 200 and "BSESSION_a=1" in answer.text
+        fault.set("fail", "load")
+        answer = client.get(path)
+        assert refused(answer) and "PATH=" not in answer.text
+
+
+@pytest.mark.parametrize("one,other", [("/anonymous", "/probe"), ("/probe", "/anonymous")])
+def test_one_place_that_denies_is_enough(fault, client, one, other):
+    """Of those that an internal redirect brings together in one session."""
+    client.results("set=a:1")
+    fault.set("fail", "merge")
+    assert refused(client.probe("set=a:2", f"internal={other}?set=b:2", at=one))
+    fault.clear()
+    assert client.results("get=a", "has=b") == ["=1", "no"]
+
+
 def test_require_is_neither_yes_nor_no(server, fault, client):
     """As DENIED it would open a RequireNone."""
     server.expect("AH01630", "AH00027", "authz_core")
@@ -217,15 +253,26 @@ def test_nothing_of_the_page_leaves(server, fault, build, calls, http):
     assert answer.body.count(b"<!DOCTYPE") == 1
 
 
+@pytest.mark.parametrize("at", ["/probe", "/document"])
+def test_one_answer_where_the_handler_fails_too(server, fault, at):
+    """It had begun to write, the write failed, and so it returned a 500: no second page follows the 503."""
+    fault.set("fail", "create")
+    said = raw(server, f"GET {at}?set=a:1&body=3000&return=500 HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    head, _, rest = said.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 503 ")
+    assert int(re.search(rb"(?m)^Content-Length: (\d+)", head)[1]) == len(rest), said
+
+
 def test_error_document_of_the_503(fault, client):
     fault.set("fail", "create")
     answer = client.probe("set=a:1", "body=5000", at="/document")
     assert refused(answer) and answer.text == "come back later\n"
 
 
-def test_head_and_static_and_cgi(fault, client):
+def test_head_and_upgrade_and_cgi(fault, client):
     fault.set("fail", "create")
     assert refused(client.request("HEAD", "/probe?set=a:1"))
+    assert refused(client.probe("set=a:1", headers={"Upgrade": "foo", "Connection": "Upgrade"}))
     answer = client.get("/cgi/app?1")
     assert refused(answer) and "real page" not in answer.text
 

@@ -8,7 +8,10 @@ import subprocess
 import pytest
 
 from client import Answer
+from doubles import wait_until
 from httpd import on
+
+LISTED = 6                              # directories, each with a session of its own
 
 
 def prepare(server):
@@ -49,12 +52,36 @@ AddLanguage fr .fr
         BSession On
     </If>
 </Location>
+<Location "/narrow">
+    SetHandler bsession-probe
+    BSessionLimit keys=1
+</Location>
 <Location "/second">
     SetHandler bsession-probe
     BSessionUse second
     BSessionCookie other Secure=Off
 </Location>
 """.replace("Listen 127.0.0.1:{port1}\n", ""), mods=["ssl", "negotiation"], ports=2, prepare=prepare)
+
+
+def prepare_listing(server):
+    for i in range(LISTED):
+        server.document(f"list/sub{i}/page.html", "a page\n")
+        server.document(f"list/sub{i}/.htaccess", "BSession On\nBSessionEnv All\nBSessionIdleTimeout 10s\n"
+                        f"BSessionCookie named{i} Secure=Off Path=/list/sub{i} Lifetime=idle\n"
+                        "<Files page.html>\nSetHandler bsession-probe\n</Files>\n")
+
+
+@pytest.fixture(scope="module")
+def listing(start):
+    return start("""
+BSessionStore default memory: size=8M
+<Directory "{docs}/list">
+    AllowOverride All
+    Options +Indexes
+    DirectoryIndex disabled
+</Directory>
+""", mods=["autoindex"], prepare=prepare_listing)
 
 
 def https(server, path):
@@ -102,6 +129,37 @@ def test_two_sessions_in_one_request(client):
     assert answer.status == 200 and len(answer.all("Set-Cookie")) == 2
     assert client.results("get=a", "has=b") == ["=1", "no"]
     assert client.results("get=b", "has=a", at="/second") == ["=2", "no"]
+
+
+def test_a_listing_of_places_that_only_htaccess_knows(listing):
+    """What .htaccess said for a look-up is gone when the listing's cookies are renewed."""
+    client = listing.client()
+    for i in range(LISTED):
+        client.results(f"set=user:u{i}", at=f"/list/sub{i}/page.html")
+    names = {f"named{i}" for i in range(LISTED)}
+    assert set(client.jar) == names
+    renewed = set()
+
+    def all_renewed():
+        answer = client.get("/list/")
+        assert answer.status == 200 and f"sub{LISTED - 1}/" in answer.text
+        for line in answer.cookies:
+            name, number = re.match(r"(named(\d))=[A-Za-z0-9_-]{43};", line).groups()
+            assert f"; Path=/list/sub{number};" in line + ";"
+            renewed.add(name)
+        return renewed == names
+    wait_until(all_renewed, "the renewal of each cookie")
+    for i in range(LISTED):
+        assert client.results("get=user", at=f"/list/sub{i}/page.html") == [f"=u{i}"]
+
+
+def test_limits_are_those_of_the_place_that_asks(client):
+    """After an internal redirect, too; what is over the limit already may stay."""
+    answer = client.probe("get=a", "internal=/narrow?set=a:1%26set=b:2")
+    assert answer.results == ["ok", "ENOSPC"]
+    answer = client.probe("get=a", "internal=/probe?set=b:2%26set=c:3", at="/narrow")
+    assert answer.results == ["ok", "ok"]
+    assert client.results("set=d:4", "set=a:5", "count", at="/narrow") == ["ENOSPC", "ok", "3"]
 
 
 def test_negotiated_documents(client):

@@ -5,16 +5,23 @@ import subprocess
 import pytest
 
 from client import h2, raw
+from doubles import Fault
 from httpd import on
+
+
+def prepare(server):
+    server.fault = Fault(server.writable / "fault")
 
 
 @pytest.fixture(scope="module")
 def server(start, backend):
-    return start("Protocols h2c http/1.1\n" + on("BSessionWriteBack On") + f"""
+    return start("Protocols h2c http/1.1\n"
+                 "BSessionStore default fault:memory: control={w}/fault size=8M breaker=off\n" + on("BSessionWriteBack On") + f"""
 ProxyPass /app http://127.0.0.1:{backend.port}/app
+ProxyPass /ws http://127.0.0.1:{backend.port}/ws upgrade=foo
 ProxyPass /gone http://127.0.0.1:1/
 SetEnv proxy-interim-response Suppress
-""", mods=["proxy", "proxy_http", "http2"])
+""", mods=["proxy", "proxy_http", "http2"], prepare=prepare)
 
 
 @pytest.fixture
@@ -84,4 +91,34 @@ def test_post_bodies_pass(server, client, backend):
     answer = client.request("POST", "/app", body=b"x" * 100000)
     assert answer.status == 200 and len(answer.cookies) == 1
     backend.headers = []
+    assert client.results("get=a") == ["=1"]
+
+
+@pytest.fixture
+def upgrading(server, backend):
+    backend.upgrades = True
+    yield
+    backend.upgrades = False
+    server.fault.clear()
+
+
+def switch(server, client):
+    return raw(server, "GET /probe?set=a:2&internal=/ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n"
+                       f"Upgrade: foo\r\nCookie: bsession={client.token}\r\n\r\n".encode())
+
+
+def test_a_101_goes_around_the_filters(server, client, upgrading):
+    """What was changed before it is saved all the same."""
+    client.results("set=a:1")
+    assert switch(server, client).startswith(b"HTTP/1.1 101 ")
+    assert client.results("get=a") == ["=2"]
+
+
+def test_what_cannot_be_saved_is_not_upgraded(server, client, upgrading):
+    client.results("set=a:1")
+    server.expect("bsession:(error|warn)")
+    server.fault.set("fail", "merge")
+    said = switch(server, client)
+    assert said.startswith(b"HTTP/1.1 503 ") and b" 101 " not in said and b"Set-Cookie" not in said, said
+    server.fault.clear()
     assert client.results("get=a") == ["=1"]

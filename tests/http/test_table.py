@@ -223,6 +223,19 @@ def test_destroy(client):
     assert old.token != old_token
 
 
+def test_destroy_with_a_retired_token(client):
+    """Of a request that was under way when the visitor logged in: neither the new session nor the
+    cookie is its to end."""
+    client.results("set=a:1")
+    old = client.twin()
+    client.probe("rotate")
+    jar = dict(old.jar)
+    answer = old.probe("destroy", "get=a")
+    assert answer.status == 200 and answer.results == ["EGONE", "-"]
+    assert answer.cookies == [] and old.jar == jar
+    assert client.results("get=a") == ["=1"]
+
+
 def test_destroy_takes_effect_before_the_answer(server, client):
     """P34: the record is gone when the call returns."""
     client.results("set=a:1")

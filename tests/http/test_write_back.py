@@ -18,6 +18,8 @@ sys.stdout.write(out + "".join(f"{k}={v}\n" for k, v in sorted(os.environ.items(
 def prepare(server):
     server.script("wb", CGI, "/usr/bin/python3")
     server.document("page.html", "a page\n")
+    for name, included in (("cgi", "/cgi/wb?" + quote("BSession-Set: late=unspoken")), ("proxy", "/app")):
+        server.document(f"{name}.shtml", f'<!--#include virtual="{included}" -->\n' * 3)
 
 
 @pytest.fixture(scope="module", params=["cgi", "cgid", "proxy"])
@@ -49,7 +51,16 @@ ScriptAlias /off/ "{{cgi}}/"
     BSession Off
 </Location>
 ProxyPass /offapp http://127.0.0.1:{backend.port}/app
-""", mods=["proxy", "proxy_http"], prepare=prepare, cgi=None if via == "proxy" else via)
+ScriptAlias /narrow/ "{{cgi}}/"
+ProxyPass /narrowapp http://127.0.0.1:{backend.port}/app
+<LocationMatch "^/narrow">
+    BSessionLimit keys=1
+</LocationMatch>
+<Directory "{{docs}}">
+    Options +Includes
+    AddOutputFilter INCLUDES .shtml
+</Directory>
+""", mods=["proxy", "proxy_http", "include"], prepare=prepare, cgi=None if via == "proxy" else via)
     server.via = via
     server.backend = backend
     return server
@@ -222,3 +233,33 @@ def test_over_the_limit(server, client):
     answer = send(client, *["BSession-Set: " + "&".join(f"k{i}-{j}=v" for j in range(60)) for i in range(6)])
     assert answer.status == 200
     assert client.results("get=a") == ["=1"] and len(table(client)) <= 256
+
+
+def warnings(server):
+    return [line for line in server.lines() if "[bsession:warn]" in line]
+
+
+@pytest.mark.parametrize("was,header,unspoken", [
+    ("unspoken", "BSession-Incr: word=1", "unspoken"),
+    ("9223372036854775807", "BSession-Incr: word=1", "9223372036854775807"),
+    ("-9223372036854775807", "BSession-Incr: word=-77777", "77777"),
+    ("", "BSession-Set: other=1&word=unspoken", "unspoken")], ids=["word", "overflow", "underflow", "limit"])
+def test_what_is_refused_is_said(server, client, was, header, unspoken):
+    """Each with one line, which names the key and not the value; the others count."""
+    send(client, f"BSession-Set: word={was}" if was else "")
+    server.expect("bsession:warn")
+    answer = send(client, header, where="" if was else "narrow")
+    assert answer.status == 200
+    (line,) = warnings(server)
+    assert '"word"' in line and unspoken not in line
+    assert table(client) == ({"word": was} if was else {"other": "1"})
+
+
+def test_what_comes_late_is_said_once(server, client):
+    """By the includes of a page that has left already, for a visitor without a session."""
+    server.expect("bsession:warn")
+    server.backend.headers = ["BSession-Set: late=unspoken"]
+    answer = client.get("/proxy.shtml" if server.via == "proxy" else "/cgi.shtml")
+    assert answer.status == 200 and answer.cookies == []
+    (line,) = warnings(server)
+    assert '"late"' in line and "unspoken" not in line
