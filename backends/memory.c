@@ -165,7 +165,8 @@ static int memory_over_limits(const bsession_backend_t *backend, const bsession_
            || (save->max_fields && (apr_size_t)fields->count > save->max_fields);
 }
 
-/* A save may prolong a life and not shorten it: a touch may have come since its record was loaded. */
+/* A save may prolong a life and not shorten it: a touch may have come since its record was
+ * loaded. */
 static apr_time_t memory_later_end(const bsession_save_t *save, const memory_slot_t *live)
 {
     apr_time_t end = save->record->expires;

@@ -46,8 +46,8 @@ int bs_breaker_is_open(const bs_breaker_t *breaker, apr_uint64_t now);
 bs_breaker_say_t  bs_breaker_ask(bs_breaker_t *breaker, const bs_breaker_rule_t *rule,
                                  apr_uint64_t now, apr_interval_time_t probe_time);
 
-/** How it went: `begun` and `said` are those of the question. The caller that is told of a change is
- *  the only one that is, and logs it. `random` is any number; it jitters. */
+/** How it went: `begun` and `said` are those of the question. The caller that is told of a
+ *  change is the only one that is, and logs it. `random` is any number; it jitters. */
 bs_breaker_news_t bs_breaker_answered(bs_breaker_t *breaker, apr_uint64_t begun, apr_uint64_t now);
 bs_breaker_news_t bs_breaker_failed(bs_breaker_t *breaker, const bs_breaker_rule_t *rule,
                                     bs_breaker_say_t said, apr_uint64_t begun, apr_uint64_t now,

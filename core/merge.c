@@ -34,8 +34,8 @@ void bs_table_saved(bs_table_t *table)
 
 /* ---- names and numbers ---- */
 
-/** The length of the UTF-8 character that begins here, or 0: overlong forms, surrogates and what lies
- *  beyond U+10FFFF are none. */
+/** The length of the UTF-8 character that begins here, or 0: overlong forms, surrogates and what
+ *  lies beyond U+10FFFF are none. */
 static apr_size_t utf8_length(const unsigned char *c, apr_size_t left)
 {
     apr_size_t len, i;

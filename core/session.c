@@ -7,7 +7,8 @@
 #include "log.h"
 #include "mod_bsession.h"
 
-/* With less life left than this (or a tenth of the idle time) the touch does not wait for the end. */
+/* With less life left than this (or a tenth of the idle time) the touch does not wait for the
+ * end. */
 #define TOUCH_FIRST    apr_time_from_sec(30)
 
 bs_session_t *bs_session_open(apr_pool_t *pool, const bs_terms_t *terms, const bs_token_t *presented,
@@ -93,7 +94,8 @@ static apr_status_t digest_of(const bs_session_t *s, const bs_token_t *token,
     return status;
 }
 
-/** What the record says of this token: APR_SUCCESS, APR_NOTFOUND, BSESSION_EGONE (retired just now). */
+/** What the record says of this token: APR_SUCCESS, APR_NOTFOUND, BSESSION_EGONE (retired just
+ *  now). */
 static apr_status_t judge(const bs_session_t *s, const bs_meta_t *meta, const bs_token_t *token)
 {
     unsigned char digest[BS_DIGEST_SIZE];
@@ -347,7 +349,8 @@ apr_int64_t bs_session_seconds_left(const bs_session_t *s, apr_time_t now)
     return left > 0 ? (left + APR_USEC_PER_SEC - 1) / APR_USEC_PER_SEC : 0;
 }
 
-/** Where the cookie follows, the token goes out again: only a save makes sure that it is good still. */
+/** Where the cookie follows, the token goes out again: only a save makes sure that it is good
+ *  still. */
 static apr_status_t renew(bs_session_t *s, apr_time_t deadline)
 {
     if (s->headers_gone) {

@@ -46,9 +46,9 @@ typedef enum {
 
 typedef enum { BS_COOKIE_KEEP, BS_COOKIE_SET, BS_COOKIE_DELETE } bs_cookie_due_t;
 
-/** A verifier and its digest, remembered from one request of a connection to the next, since to compute
- *  it is half of what a session costs. It decides nothing: records are asked all the same. All zeros is
- *  its beginning; one thread at a time. */
+/** A verifier and its digest, remembered from one request of a connection to the next, since to
+ *  compute it is half of what a session costs. It decides nothing: records are asked all the
+ *  same. All zeros is its beginning; one thread at a time. */
 typedef struct {
     int           filled;
     unsigned char verifier[BS_VERIFIER_SIZE];
@@ -88,8 +88,8 @@ typedef struct {
 bs_session_t *bs_session_open(apr_pool_t *pool, const bs_terms_t *terms, const bs_token_t *presented,
                               int npresented, bs_digest_memo_t *memo, void *where);
 
-/** Ask the store, unless that was done. APR_SUCCESS: a record is there, or changes wait for one to be
- *  made; APR_NOTFOUND: no session; BSESSION_EGONE; anything else is an outage. */
+/** Ask the store, unless that was done. APR_SUCCESS: a record is there, or changes wait for one
+ *  to be made; APR_NOTFOUND: no session; BSESSION_EGONE; anything else is an outage. */
 apr_status_t  bs_session_load(bs_session_t *s);
 
 /* Statuses as in mod_bsession.h; keys are C strings there, and so here. */
@@ -113,8 +113,8 @@ apr_status_t  bs_session_save(bs_session_t *s, apr_time_t deadline);
 
 /** Prolong the life, and the cookie's where it follows. */
 apr_status_t  bs_session_touch(bs_session_t *s, apr_time_t deadline);
-/** The same, if this request's use asks for it and it is worth a write: where it moves the end of the
- *  life by more than a tenth of the idle time. */
+/** The same, if this request's use asks for it and it is worth a write: where it moves the end
+ *  of the life by more than a tenth of the idle time. */
 apr_status_t  bs_session_touch_if_due(bs_session_t *s, apr_time_t deadline);
 int           bs_session_touch_is_due(const bs_session_t *s);
 

@@ -1,6 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-/* Saving: a record is created, merged into or replaced, and tried again where others were faster. */
+/* Saving: a record is created, merged into or replaced, and tried again where others were
+ * faster. */
 
 #include "session.h"
 
@@ -12,7 +13,8 @@
 /* Full jitter: a pause of anything up to this, which doubles with each try. */
 #define FIRST_PAUSE   500
 #define LONGEST_PAUSE 32000
-/* Two random keys that are the same mean that the generator is broken, not that one should go on. */
+/* Two random keys that are the same mean that the generator is broken, not that one should go
+ * on. */
 #define CREATE_TRIES  3
 
 typedef struct {
@@ -24,7 +26,8 @@ typedef struct {
     bsession_saved_t   saved;
 } draft_t;
 
-/** What is over a limit already, since the limit was lowered, may stay so: its owner can still log in. */
+/** What is over a limit already, since the limit was lowered, may stay so: its owner can still
+ *  log in. */
 static apr_size_t limit(apr_size_t configured, apr_size_t stored)
 {
     return configured && configured < stored ? stored : configured;
@@ -105,8 +108,8 @@ static apr_status_t create(bs_session_t *s, apr_time_t deadline)
 
 /* ---- a record that is there ---- */
 
-/** A save prolongs the life; where the cookie's follows it, only when that was asked for or is worth a
- *  new cookie, and one can be sent, so that the two never drift apart. */
+/** A save prolongs the life; where the cookie's follows it, only when that was asked for or is
+ *  worth a new cookie, and one can be sent, so that the two never drift apart. */
 static apr_time_t end_after_save(const bs_session_t *s, apr_time_t now)
 {
     apr_time_t end = bs_session_new_end(s, now);
@@ -219,8 +222,8 @@ static apr_status_t update(bs_session_t *s, apr_time_t deadline)
 
 /* ---- what becomes of it ---- */
 
-/** This request's token was replaced by another request's login. If this one is a login too (a double
- *  click, or one repeated because its answer was lost), what it says stands on its own. */
+/** This request's token was replaced by another request's login. If this one is a login too (a
+ *  double click, or one repeated because its answer was lost), what it says stands on its own. */
 static apr_status_t log_in_anew(bs_session_t *s, apr_time_t deadline)
 {
     static const bsession_fields_t none;
@@ -308,8 +311,8 @@ apr_status_t bs_session_save(bs_session_t *s, apr_time_t deadline)
 
 /* ---- the end of a session ---- */
 
-/** The record goes at the revision that this request may speak for: after another request's login it is
- *  no longer this one's to destroy. */
+/** The record goes at the revision that this request may speak for: after another request's
+ *  login it is no longer this one's to destroy. */
 static apr_status_t remove_record(bs_session_t *s, apr_time_t deadline)
 {
     bs_caller_t caller = bs_session_caller(s, deadline);

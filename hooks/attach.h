@@ -65,7 +65,8 @@ static inline bs_visit_t *bs_visit_of(const request_rec *r)
     return ap_get_module_config(bs_initial(r)->request_config, &bsession_module);
 }
 
-/** The slot that this request's configuration names, made on first use; NULL where BSession is Off. */
+/** The slot that this request's configuration names, made on first use; NULL where BSession is
+ *  Off. */
 bs_slot_t  *bs_slot_of(request_rec *r);
 bsession_t *bs_handle_of(request_rec *r);
 

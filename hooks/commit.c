@@ -123,8 +123,8 @@ static void headers_leave(bs_visit_t *visit)
 
 /* ---- the filter ---- */
 
-/** A page whose session is first asked for by what it includes has told caches already that they may
- *  keep it. mod_cache's stores look at this once more when the page is complete. */
+/** A page whose session is first asked for by what it includes has told caches already that they
+ *  may keep it. mod_cache's stores look at this once more when the page is complete. */
 static void keep_late_answer_out_of_caches(request_rec *r, const bs_visit_t *visit)
 {
     if (visit->committed && bs_response_was_made_for_one(visit)) {
@@ -207,7 +207,8 @@ static int ends_with_eos(const apr_bucket_brigade *bb)
     return 0;
 }
 
-/** Passes a brigade on, without trailers of our names; behind the end of a 503's page nothing follows. */
+/** Passes a brigade on, without trailers of our names; behind the end of a 503's page nothing
+ *  follows. */
 static apr_status_t pass(ap_filter_t *f, apr_bucket_brigade *bb)
 {
     apr_table_t *trailers = f->r->trailers_out;
@@ -253,8 +254,9 @@ static apr_status_t commit_filter(ap_filter_t *f, apr_bucket_brigade *bb)
     return pass(f, bb);
 }
 
-/** mod_proxy and CGI answers to an `Upgrade` bypass the filters with their 101. What cannot be saved
- *  must not be bypassed: without the header there is an ordinary answer, and it becomes a 503. */
+/** mod_proxy and CGI answers to an `Upgrade` bypass the filters with their 101. What cannot be
+ *  saved must not be bypassed: without the header there is an ordinary answer, and it becomes a
+ *  503. */
 static void save_before_upgrade(request_rec *r, bs_visit_t *visit)
 {
     if (!visit->slots || r->main || !apr_table_get(r->headers_in, "Upgrade")) {
@@ -316,8 +318,8 @@ static void insert_filters_for_error(request_rec *r)
 
 /* ---- afterwards ---- */
 
-/** What was changed while the body streamed is saved, and what was only read is prolonged. One bounded
- *  attempt each; none while the store is being left alone. */
+/** What was changed while the body streamed is saved, and what was only read is prolonged. One
+ *  bounded attempt each; none while the store is being left alone. */
 static void finish_slot(bs_slot_t *slot)
 {
     bs_session_t *s = slot->session;

@@ -57,8 +57,8 @@ static int fulfils(bs_session_t *s, const apr_array_header_t *words)
     return 0;
 }
 
-/** No session is DENIED. An outage is neither yes nor no: as DENIED it would open a RequireNone, so it
- *  ends the evaluation, and the commit filter makes a 503 of the 500 that follows. */
+/** No session is DENIED. An outage is neither yes nor no: as DENIED it would open a RequireNone,
+ *  so it ends the evaluation, and the commit filter makes a 503 of the 500 that follows. */
 static authz_status check_require(request_rec *r, const char *line, const void *parsed)
 {
     bs_visit_t *visit = bs_visit_of(r);

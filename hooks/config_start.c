@@ -1,7 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-/* What happens between the reading of the configuration and the first request: stores are opened by the
- * parent, and prepared by each child. */
+/* What happens between the reading of the configuration and the first request: stores are opened
+ * by the parent, and prepared by each child. */
 
 #include "config.h"
 
@@ -39,8 +39,8 @@ static void log_for_core(void *where, bs_level_t level, const char *text)
     }
 }
 
-/** Breakers and counters, which outlive graceful restarts as the children that use them do, while the
- *  store is defined as it was. */
+/** Breakers and counters, which outlive graceful restarts as the children that use them do,
+ *  while the store is defined as it was. */
 static apr_status_t share(bs_store_conf_t *conf, apr_pool_t *process_pool, apr_pool_t *p)
 {
     bs_store_t *store = &conf->store;

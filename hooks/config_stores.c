@@ -248,8 +248,9 @@ static int some_place_chooses(const bs_stores_t *stores, const server_rec *s)
     return 0;
 }
 
-/** Several stores, none of them called default, and nobody who chooses. Where some places of a server
- *  choose, an outer one may do so for an inner, which cannot be seen from here: a request tells. */
+/** Several stores, none of them called default, and nobody who chooses. Where some places of a
+ *  server choose, an outer one may do so for an inner, which cannot be seen from here: a request
+ *  tells. */
 static int check_choice(const bs_stores_t *stores, const server_rec *s, apr_pool_t *p)
 {
     int i;

@@ -89,8 +89,8 @@ static char *name_variable(variable_t *variable, const bsession_field_t *field, 
     return to;
 }
 
-/** `a.b`, `a_b` and `A_b` are one variable (for tables, and for some programs, case does not count): a
- *  key that is spelt so wins, then the one that sorts first. */
+/** `a.b`, `a_b` and `A_b` are one variable (for tables, and for some programs, case does not
+ *  count): a key that is spelt so wins, then the one that sorts first. */
 static int beats(const variable_t *one, const variable_t *other)
 {
     if (one->bent != other->bent) {
@@ -189,9 +189,9 @@ static void export_facts(request_rec *r, const bs_session_t *s)
     apr_table_addn(r->subprocess_env, "BS_EXPIRES", seconds_text(r->pool, s->record.expires));
 }
 
-/** Nobody else says these: what an earlier preparation left, when a request is prepared again, or what
- *  SetEnv made up. Behind this names need not be looked for when they are added, which for a table
- *  whose names all begin alike is most of the work. */
+/** Nobody else says these: what an earlier preparation left, when a request is prepared again,
+ *  or what SetEnv made up. Behind this names need not be looked for when they are added, which
+ *  for a table whose names all begin alike is most of the work. */
 static void withdraw(request_rec *r)
 {
     const apr_array_header_t *variables = apr_table_elts(r->subprocess_env);
@@ -274,8 +274,8 @@ int bs_environment_prepare(request_rec *r)
     return !exports || export_session(r, conf);
 }
 
-/** A subrequest is not refused: the page that it is part of is, by the commit filter. Nor is the page
- *  that says so. */
+/** A subrequest is not refused: the page that it is part of is, by the commit filter. Nor is the
+ *  page that says so. */
 static int fixups(request_rec *r)
 {
     if (!bs_environment_prepare(r) && !r->main && !bs_visit_of(r)->refusing) {

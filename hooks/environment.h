@@ -9,8 +9,8 @@
 
 #include "attach.h"
 
-/** Whether this request was prepared under the configuration it has now. The initial request remembers
- *  it in the visit, any other where the initial one has its visit. */
+/** Whether this request was prepared under the configuration it has now. The initial request
+ *  remembers it in the visit, any other where the initial one has its visit. */
 static inline int bs_environment_is_prepared(const bs_visit_t *visit, const request_rec *r)
 {
     const void *under = r == visit->initial ? visit->prepared_under

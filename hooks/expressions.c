@@ -15,8 +15,9 @@ APLOG_USE_MODULE(bsession);
 
 /* ---- expressions ---- */
 
-/** The value as an expression may have it: one line, since mod_headers would send another header behind a
- *  line break; and nothing where it contains NUL, behind which a comparison does not look. */
+/** The value as an expression may have it: one line, since mod_headers would send another header
+ *  behind a line break; and nothing where it contains NUL, behind which a comparison does not
+ *  look. */
 static const char *as_one_line(request_rec *r, const bsession_field_t *field)
 {
     char *copy;
@@ -36,9 +37,9 @@ static const char *as_one_line(request_rec *r, const bsession_field_t *field)
     return copy;
 }
 
-/** Nothing is remembered between evaluations: httpd evaluates an <If> around directives of ours several
- *  times before they take effect. The slot loads once a visit all the same. An outage is the commit
- *  filter's to refuse; until then the key is missing. */
+/** Nothing is remembered between evaluations: httpd evaluates an <If> around directives of ours
+ *  several times before they take effect. The slot loads once a visit all the same. An outage is
+ *  the commit filter's to refuse; until then the key is missing. */
 static const char *session_value(ap_expr_eval_ctx_t *ctx, const void *data, const char *key)
 {
     const bsession_field_t *field = NULL;
@@ -64,8 +65,8 @@ static int lookup(ap_expr_lookup_parms *parms)
 
 /* ---- log formats ---- */
 
-/** The slot of the place that is logged, or else the only one there is; never a new one, and never a
- *  load: what nobody asked for is a dash. */
+/** The slot of the place that is logged, or else the only one there is; never a new one, and
+ *  never a load: what nobody asked for is a dash. */
 static const bs_slot_t *slot_to_log(const request_rec *r)
 {
     const bs_visit_t *visit = bs_visit_of(r);

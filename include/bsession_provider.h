@@ -121,9 +121,9 @@ typedef struct {
     bsession_fields_t fields;
 } bsession_record_t;
 
-/** bsession_record_t.expires on MERGE and REPLACE: as it is stored. Any other value there prolongs a
- *  life and never shortens it: the store takes the later one of this and its own, 0 being the latest,
- *  since a touch from elsewhere may have come between without a new revision. */
+/** bsession_record_t.expires on MERGE and REPLACE: as it is stored. Any other value there
+ *  prolongs a life and never shortens it: the store takes the later one of this and its own, 0
+ *  being the latest, since a touch from elsewhere may have come between without a new revision. */
 #define BSESSION_KEEP ((apr_time_t)-1)
 
 typedef enum {

@@ -76,7 +76,8 @@ typedef struct {
     apr_size_t size;                /**< sizeof, there: a member beyond it does not exist */
 
     /** The session of this request here; NULL where `BSession Off` holds. Costs nothing yet.
-     *  Subrequests, internal redirects and error documents are one request with their initial one. */
+     *  Subrequests, internal redirects and error documents are one request with their initial
+     *  one. */
     bsession_t  *(*of)(struct request_rec *r);
 
     /* Reading. A missing key is NULL, never an error; so is every key during an outage, which
