@@ -273,7 +273,7 @@ typedef struct {
                            const bsession_services_t *services, apr_pool_t *pconf);
 
     /** The parent, after the configuration was read, as root where httpd is started so, at each
-     *  start and restart (twice at the first): segments, directories, keys. An unreachable server is
+     *  start and restart: segments, directories, keys. An unreachable server is
      *  no failure here; it heals. call->pool is pconf.
      *  @param uid, gid  what the children will run as, to own what they must write; -1 = as now
      *  @return other than APR_SUCCESS keeps httpd from starting, with `why` */
