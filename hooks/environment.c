@@ -55,7 +55,8 @@ static const char variable_char[] =
 typedef struct {
     const bsession_field_t *field;
     const char             *name;
-    unsigned                hash;       /* of the name, whatever its case */
+    unsigned                glance;     /* its length and last character: mostly enough to tell two
+                                           apart, and cheaper than a hash */
     int                     bent;       /* the name is not spelt as the key is */
 } variable_t;
 
@@ -70,7 +71,6 @@ static char *name_variable(variable_t *variable, const bsession_field_t *field, 
 {
     const char *from = field->name.data, *end = from + field->name.len;
     char *to = name + PREFIX_LEN;
-    unsigned hash = 0;
     int changed = 0;
 
     memcpy(name, PREFIX, PREFIX_LEN);
@@ -78,13 +78,12 @@ static char *name_variable(variable_t *variable, const bsession_field_t *field, 
         char c = variable_char[(unsigned char)*from];
 
         changed |= c ^ *from;
-        hash = hash * 33 + (unsigned)(c | 0x20);
         *to++ = c;
     }
+    variable->glance = (unsigned)(to - name) << 8 | (unsigned char)(to[-1] | 0x20);
     *to++ = '\0';
     variable->field = field;
     variable->name = name;
-    variable->hash = hash;
     variable->bent = changed != 0;
     return to;
 }
@@ -108,7 +107,7 @@ static void select_field(variables_t *variables, const bsession_field_t *field)
     for (i = 0; i < variables->count; i++) {
         variable_t *other = &variables->list[i];
 
-        if (other->hash == variable->hash && strcasecmp(other->name, variable->name) == 0) {
+        if (other->glance == variable->glance && strcasecmp(other->name, variable->name) == 0) {
             if (beats(variable, other)) {
                 *other = *variable;
             }
