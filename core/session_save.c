@@ -262,7 +262,7 @@ static apr_status_t save_by_state(bs_session_t *s, apr_time_t deadline)
     return status == APR_NOTFOUND || status == BSESSION_ECORRUPT ? BSESSION_EGONE : status;
 }
 
-static void drop_over_limit(bs_session_t *s, const char *what)
+static void drop_over_limit(bs_session_t *s)
 {
     static const bsession_fields_t none;
     char tag[BS_TAG_SIZE] = "new";
@@ -270,8 +270,8 @@ static void drop_over_limit(bs_session_t *s, const char *what)
     if (s->had_record) {
         bs_key_tag(&s->key, tag);
     }
-    bs_log(s->where, BS_LOG_WARNING, "session %s: %s; this request's changes are dropped, what was "
-           "stored stays", tag, what);
+    bs_log(s->where, BS_LOG_WARNING, "session %s: over BSessionLimit, or larger than the store takes; "
+           "this request's changes are dropped, what was stored stays", tag);
     bs_store_count(s->terms.store, BS_DROPPED_CHANGES);
     s->rotating = s->prolonging = 0;
     bs_table_adopt(&s->table, s->state == BS_PRESENT ? &s->record.fields : &none);
@@ -301,7 +301,7 @@ apr_status_t bs_session_save(bs_session_t *s, apr_time_t deadline)
         bs_session_lose(s);
     }
     else if (status == APR_ENOSPC) {
-        drop_over_limit(s, "over BSessionLimit, or larger than the store takes");
+        drop_over_limit(s);
     }
     else {
         bs_session_failed(s, status);

@@ -46,7 +46,6 @@ typedef struct {
 
 typedef struct {
     const char                *name;
-    const char                *url;
     const bsession_provider_t *provider;
     bsession_backend_t        *backend;
     apr_interval_time_t        timeout;

@@ -99,6 +99,7 @@ const bs_cookie_t *bs_conf_cookie(const bs_dir_conf_t *conf);
 bs_store_conf_t   *bs_conf_store(const bs_dir_conf_t *conf, const server_rec *s);
 apr_size_t         bs_conf_max_bytes(const bs_dir_conf_t *conf);
 apr_size_t         bs_conf_max_fields(const bs_dir_conf_t *conf);
+/** All but the limits, which are those of the place that asks last: see bs_slot_of(). */
 void               bs_conf_terms(const bs_dir_conf_t *conf, bs_store_t *store, const server_rec *s,
                                  bs_terms_t *terms);
 

@@ -149,7 +149,6 @@ static const char *define(bs_stores_t *stores, bs_store_t *store, const char *ur
         wrong = provider->create(&store->backend, store->name, url, &options, &stores->services, p);
     }
     if (!wrong) {
-        store->url = url;
         store->provider = provider;
     }
     return wrong;

@@ -250,7 +250,6 @@ static void open_store(void)
     provider.remove = bed_remove;
     provider.node_of = NULL;            /* one breaker, so that what it does can be told */
     bed_store.name = "bed";
-    bed_store.url = "memory:";
     bed_store.provider = &provider;
     bed_store.timeout = apr_time_from_sec(60);
     bed_store.breaker = rule;
