@@ -41,6 +41,41 @@ void bs_session_limit(bs_session_t *s, apr_size_t max_bytes, apr_size_t max_fiel
     s->terms.max_fields = s->table.max_fields = max_fields;
 }
 
+/* ---- what happened ---- */
+
+void bs_session_happened(bs_session_t *s, bs_event_t event)
+{
+    static const unsigned facts[] = {
+        [BS_CREATED] = BSESSION_WAS_CREATED, [BS_ROTATED] = BSESSION_WAS_ROTATED,
+        [BS_DESTROYED] = BSESSION_WAS_DESTROYED, [BS_UNKNOWN_TOKENS] = BSESSION_WAS_MISSING
+    };
+
+    bs_store_count(s->terms.store, event);
+    s->facts |= facts[event];
+    s->untold |= 1u << event;
+}
+
+/** Only when the session is all of a piece again, since the watch may use it. */
+void bs_session_tell(bs_session_t *s)
+{
+    unsigned untold = s->untold;
+    int event;
+
+    s->untold = 0;
+    for (event = 0; s->watch && untold >> event; event++) {
+        if (untold >> event & 1) {
+            s->watch(s->watcher, (bs_event_t)event);
+        }
+    }
+}
+
+unsigned bs_session_facts(bs_session_t *s)
+{
+    bs_session_load(s);
+    return s->facts | (s->table.nchanges ? BSESSION_WAS_CHANGED : 0)
+           | (s->rotating ? BSESSION_WAS_ROTATED : 0);
+}
+
 /** Remember an outage: nothing of this session is asked or tried again in this request. */
 apr_status_t bs_session_failed(bs_session_t *s, apr_status_t status)
 {
@@ -194,14 +229,11 @@ static apr_status_t status_of_state(const bs_session_t *s)
     return s->table.nchanges ? APR_SUCCESS : APR_NOTFOUND;
 }
 
-apr_status_t bs_session_load(bs_session_t *s)
+static void ask(bs_session_t *s)
 {
     apr_status_t status;
     int i;
 
-    if (s->state != BS_UNASKED) {
-        return status_of_state(s);
-    }
     s->state = BS_ABSENT;
     for (i = 0; i < s->npresented; i++) {
         status = bs_session_find(s, &s->presented[i], 0);
@@ -219,6 +251,17 @@ apr_status_t bs_session_load(bs_session_t *s)
             s->state = BS_OUTAGE;
             break;
         }
+    }
+    if (s->state == BS_ABSENT && s->npresented) {
+        bs_session_happened(s, BS_UNKNOWN_TOKENS);
+        bs_session_tell(s);
+    }
+}
+
+apr_status_t bs_session_load(bs_session_t *s)
+{
+    if (s->state == BS_UNASKED) {
+        ask(s);
     }
     return status_of_state(s);
 }

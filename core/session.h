@@ -55,6 +55,10 @@ typedef struct {
     unsigned char digest[BS_DIGEST_SIZE];
 } bs_digest_memo_t;
 
+/** Told of what has happened, when all is settled: BS_CREATED, _ROTATED, _DESTROYED,
+ *  _UNKNOWN_TOKENS. It may change the session; a later save is needed then. */
+typedef void (bs_watch_t)(void *watcher, bs_event_t event);
+
 /** Of several cookies of our name this many are looked up. */
 #define BS_PRESENTED_MAX 2
 
@@ -83,6 +87,10 @@ typedef struct {
     unsigned           touched : 1;
     unsigned           prolonging : 1;      /* the next save moves the end of the life */
     apr_time_t         used_at;             /* when it was loaded */
+    unsigned           facts;               /* BSESSION_WAS_... of mod_bsession.h */
+    unsigned           untold;              /* 1 << bs_event_t: what the watch is to hear of */
+    bs_watch_t        *watch;               /* or NULL */
+    void              *watcher;
 } bs_session_t;
 
 bs_session_t *bs_session_open(apr_pool_t *pool, const bs_terms_t *terms, const bs_token_t *presented,
@@ -101,6 +109,9 @@ apr_status_t  bs_session_incr(bs_session_t *s, const char *key, apr_int64_t by, 
 apr_status_t  bs_session_clear(bs_session_t *s);
 apr_status_t  bs_session_rotate(bs_session_t *s);
 apr_status_t  bs_session_destroy(bs_session_t *s);
+
+/** BSESSION_WAS_... of mod_bsession.h, so far. */
+unsigned      bs_session_facts(bs_session_t *s);
 
 /** Whether a save has something to do. */
 int           bs_session_dirty(const bs_session_t *s);
@@ -129,6 +140,8 @@ apr_status_t  bs_session_find(bs_session_t *s, const bs_token_t *token, apr_time
 apr_time_t    bs_session_new_end(const bs_session_t *s, apr_time_t now);
 void          bs_session_lose(bs_session_t *s);
 apr_status_t  bs_session_failed(bs_session_t *s, apr_status_t status);
+void          bs_session_happened(bs_session_t *s, bs_event_t event);
+void          bs_session_tell(bs_session_t *s);
 bs_caller_t   bs_session_caller(const bs_session_t *s, apr_time_t deadline);
 
 #endif

@@ -56,6 +56,9 @@ static void settle(bs_session_t *s, const draft_t *draft)
     s->record.fields = s->table.fields;
     s->rotating = s->prolonging = 0;
     s->touched = 1;
+    if (s->table.nchanges) {
+        s->facts |= BSESSION_WAS_CHANGED;
+    }
     bs_table_saved(&s->table);
 }
 
@@ -90,7 +93,7 @@ static apr_status_t create_once(bs_session_t *s, apr_time_t deadline)
         settle(s, &draft);
         s->state = BS_PRESENT;
         s->cookie = BS_COOKIE_SET;
-        bs_store_count(s->terms.store, BS_CREATED);
+        bs_session_happened(s, BS_CREATED);
     }
     return status;
 }
@@ -168,7 +171,7 @@ static apr_status_t update_once(bs_session_t *s, apr_time_t deadline)
             s->cookie = BS_COOKIE_SET;
         }
         if (rotating) {
-            bs_store_count(s->terms.store, BS_ROTATED);
+            bs_session_happened(s, BS_ROTATED);
         }
     }
     return status;
@@ -294,6 +297,7 @@ apr_status_t bs_session_save(bs_session_t *s, apr_time_t deadline)
         deadline = apr_time_now() + s->terms.store->timeout;
     }
     status = save_by_state(s, deadline);
+    bs_session_tell(s);
     if (status == APR_SUCCESS || status == BSESSION_ELATE) {
         return status;
     }
@@ -352,9 +356,10 @@ apr_status_t bs_session_destroy(bs_session_t *s)
         s->state = BS_ABSENT;
         s->cookie = s->headers_gone ? BS_COOKIE_KEEP : BS_COOKIE_DELETE;
         s->record.fields = none;
-        bs_store_count(s->terms.store, BS_DESTROYED);
+        bs_session_happened(s, BS_DESTROYED);
     }
     bs_table_adopt(&s->table, &none);
     s->rotating = s->prolonging = 0;
+    bs_session_tell(s);
     return s->state == BS_GONE || s->state == BS_RETIRED ? BSESSION_EGONE : APR_SUCCESS;
 }

@@ -157,6 +157,23 @@ static const char *api_tag(bsession_t *s)
     return tag;
 }
 
+static unsigned api_facts(bsession_t *s)
+{
+    return bs_session_facts(session_of(s));
+}
+
+static const char *api_token(bsession_t *s)
+{
+    char *token;
+
+    if (!has_record(s)) {
+        return NULL;
+    }
+    token = apr_palloc(session_of(s)->pool, BS_TOKEN_TEXT_LEN + 1);
+    bs_token_text(&session_of(s)->token, token);
+    return token;
+}
+
 static const bsession_api_t api = {
     .version = BSESSION_API_VERSION,
     .size    = sizeof(bsession_api_t),
@@ -181,7 +198,11 @@ static const bsession_api_t api = {
     .is_new  = api_is_new,
     .created = api_created,
     .expires = api_expires,
-    .tag     = api_tag
+    .tag     = api_tag,
+    .facts   = api_facts,
+    .token   = api_token,
+    .open    = bs_api_open,
+    .close   = bs_api_close
 };
 
 APR_DECLARE_OPTIONAL_FN(const bsession_api_t *, bsession_api_of_version, (int version));

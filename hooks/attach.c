@@ -14,6 +14,7 @@
 #include "http_request.h"
 #include "http_ssl.h"
 
+#include "lifecycle.h"
 #include "write_back.h"
 
 APLOG_USE_MODULE(bsession);
@@ -139,6 +140,7 @@ static bs_slot_t *open_slot(bs_visit_t *visit, const bs_dir_conf_t *conf, bs_sto
     slot->anonymous = 1;
     slot->handles[0].slot = slot->handles[1].slot = slot;
     slot->handles[1].read_only = 1;
+    bs_lifecycle_watch(slot, initial);
     slot->next = visit->slots;
     visit->slots = slot;
     return slot;

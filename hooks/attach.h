@@ -28,6 +28,7 @@ struct bs_slot_t {
     bs_session_t      *session;
     bs_store_conf_t   *store;
     const bs_cookie_t *cookie;
+    request_rec       *request;         /* the initial one; NULL outside of requests */
     int                secure;          /* the outcome of Secure= on this connection */
     int                anonymous;       /* BSessionOnOutage, of all places that use it */
     apr_time_t         touched;         /* when a streaming answer last prolonged its life */

@@ -18,6 +18,7 @@
 #include "util_filter.h"
 
 #include "environment.h"
+#include "lifecycle.h"
 #include "log.h"
 #include "response.h"
 #include "write_back.h"
@@ -151,6 +152,7 @@ static apr_status_t first_brigade(ap_filter_t *f, bs_visit_t *visit, apr_bucket_
         set_stage(f, REPLACING);
         return APR_SUCCESS;
     }
+    bs_lifecycle_saving(r);
     if (visit->slots || visit->required) {
         if (!save_all(visit)) {
             return refuse(f, bb);
@@ -259,9 +261,10 @@ static apr_status_t commit_filter(ap_filter_t *f, apr_bucket_brigade *bb)
  *  503. */
 static void save_before_upgrade(request_rec *r, bs_visit_t *visit)
 {
-    if (!visit->slots || r->main || !apr_table_get(r->headers_in, "Upgrade")) {
+    if (r->main || !apr_table_get(r->headers_in, "Upgrade")) {
         return;
     }
+    bs_lifecycle_saving(r);
     if (save_all(visit)) {
         bs_response_cookies(r, visit);
     }
@@ -348,6 +351,7 @@ static int afterwards(request_rec *r)
     bs_slot_t *slot;
 
     if (visit && !visit->refusing) {
+        bs_lifecycle_saving(r);
         for (slot = visit->slots; slot; slot = slot->next) {
             finish_slot(slot);
         }

@@ -19,13 +19,15 @@
 #include "http_main.h"
 #include "unixd.h"
 
+#include "lifecycle.h"
 #include "log.h"
 
 APLOG_USE_MODULE(bsession);
 
 /* Part of the name under which a store's counters outlive a graceful restart: another layout of
  * bs_store_shared_t must not find them. */
-#define SHARED_LAYOUT   1
+#define SHARED_LAYOUT   2
+
 static void log_for_core(void *where, bs_level_t level, const char *text)
 {
     static const int levels[] = { APLOG_ERR, APLOG_WARNING, APLOG_INFO, APLOG_DEBUG };
@@ -139,6 +141,7 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
     (void)plog;
     (void)ptemp;
     bs_log_install(log_for_core);
+    bs_lifecycle_start();
     apr_pool_cleanup_register(pconf, (void *)(intptr_t)getpid(), end_tokens, apr_pool_cleanup_null);
     for (s = main_server; s && status == APR_SUCCESS; s = s->next) {
         status = settle_server(s, main_server, pconf);

@@ -131,7 +131,9 @@ static void select_fields(variables_t *variables, const bs_dir_conf_t *conf, con
     variables->names = apr_palloc(p, room);
     if (conf->env == BS_ENV_ALL) {
         for (i = 0; i < table->fields.count; i++) {
-            select_field(variables, &table->fields.list[i]);
+            if (table->fields.list[i].name.data[0] != BSESSION_PRIVATE[0]) {
+                select_field(variables, &table->fields.list[i]);
+            }
         }
         return;
     }

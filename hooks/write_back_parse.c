@@ -9,6 +9,7 @@
 #include <apr_tables.h>
 
 #include "merge.h"
+#include "mod_bsession.h"
 
 static int hex(char c)
 {
@@ -65,6 +66,9 @@ static const char *parse_pair(bsession_field_t *pair, const char *text, apr_size
     if (!decode(&pair->name, text, name_len, p) || !bs_key_valid(pair->name.data, pair->name.len)) {
         return "a key is 1 to 128 bytes of UTF-8, urlencoded, without control characters, and does "
                "not begin with _bs";
+    }
+    if (pair->name.data[0] == BSESSION_PRIVATE[0]) {
+        return "a key that begins with " BSESSION_PRIVATE " belongs to a module of httpd";
     }
     if (form == BS_NAMES) {
         return NULL;

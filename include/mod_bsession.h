@@ -37,13 +37,15 @@ extern "C" {
 #endif
 
 struct request_rec;
+struct server_rec;
 
 #define BSESSION_VERSION_STRING "0.1.0"
 
 /** Grows when members are added at the end of bsession_api_t. */
-#define BSESSION_API_VERSION 1
+#define BSESSION_API_VERSION 2
 
-/** The session of one request, as one place of the configuration sees it. */
+/** The session of one request, as one place of the configuration sees it; or one that `open`
+ *  gave. */
 typedef struct bsession_t bsession_t;
 
 /*
@@ -66,6 +68,17 @@ typedef struct bsession_t bsession_t;
 
 /** Called for each key; return 0 to stop. */
 typedef int (bsession_each_t)(void *baton, const char *key, const char *value, apr_size_t len);
+
+/** A key that begins with this belongs to a module alone, whose name should follow: `All` of
+ *  BSessionEnv and BSessionHeader passes it over, and no write-back header reaches it by name. */
+#define BSESSION_PRIVATE "~"
+
+/* What happened to a session in this request, so far. */
+#define BSESSION_WAS_CREATED   0x01u    /**< a record was made */
+#define BSESSION_WAS_CHANGED   0x02u    /**< a key was changed, saved or not yet */
+#define BSESSION_WAS_ROTATED   0x04u    /**< a new token was made, or will be with the save */
+#define BSESSION_WAS_DESTROYED 0x08u
+#define BSESSION_WAS_MISSING   0x10u    /**< a token came, and there was no session for it */
 
 /**
  * Keys are 1 to 128 bytes of UTF-8 without control characters, case-sensitive, and do not begin with
@@ -119,7 +132,49 @@ typedef struct {
     apr_time_t   (*expires)(bsession_t *s); /**< 0 where there is no session */
     /** 12 hex digits that name the session in logs, and open nothing; NULL where there is none. */
     const char  *(*tag)(bsession_t *s);
+
+    /* ---- since version 2 ---- */
+
+    /** BSESSION_WAS_... ; asks the store, as every fact does. */
+    unsigned     (*facts)(bsession_t *s);
+    /** The token that opens the session, 43 characters: what the cookie holds, and what `open`
+     *  takes. NULL where there is no record. It is a secret: no log, no address, no page. */
+    const char  *(*token)(bsession_t *s);
+
+    /** A session outside of a request (at a connection's end, in a thread or process of a module):
+     *  the one that this token opens or, without one (NULL), one that the first change makes.
+     *  Lives, limits and store are those that this server's own lines name, outside of every
+     *  <Location>; `store` takes another one's place. NULL: there is no such store. Asks nothing
+     *  yet. */
+    bsession_t  *(*open)(struct server_rec *server, const char *store, const char *token,
+                         apr_pool_t *pool);
+    /** Saves what was changed, and ends the use of it. Without `close`, or `save`, changes are
+     *  lost. */
+    apr_status_t (*close)(bsession_t *s);
 } bsession_api_t;
+
+/*
+ * WHAT ELSE ONE CAN HEAR OF: APR's optional hooks, to be registered in register_hooks, whichever of
+ * the two modules is loaded first:
+ *
+ *     APR_OPTIONAL_HOOK(bsession, bsession_created, my_function, NULL, NULL, APR_HOOK_MIDDLE);
+ *
+ * `r` is the client's request, or NULL for a session that `open` gave. A function may read the
+ * session; what it changes is saved when the request ends.
+ */
+
+/** A record was made, in this request. */
+typedef void bsession_HOOK_bsession_created_t(bsession_t *s, struct request_rec *r);
+/** The token was replaced, and the new one is stored. */
+typedef void bsession_HOOK_bsession_rotated_t(bsession_t *s, struct request_rec *r);
+/** The record was removed by `destroy`; the table is empty already. */
+typedef void bsession_HOOK_bsession_destroyed_t(bsession_t *s, struct request_rec *r);
+/** A token came that has the right form, and there is no session for it: its time was over, the
+ *  store had no room for it, or somebody made it up. */
+typedef void bsession_HOOK_bsession_expired_t(bsession_t *s, struct request_rec *r);
+/** The answer of `r` is about to leave (or, a second time, the request is over), and what changed in
+ *  the session is saved next: the last chance to put something there. */
+typedef void bsession_HOOK_bsession_saving_t(struct request_rec *r);
 
 APR_DECLARE_OPTIONAL_FN(const bsession_api_t *, bsession_api_of_version, (int version));
 

@@ -12,12 +12,15 @@ import httpd  # noqa: E402
 def pytest_addoption(parser):
     parser.addoption("--build", default="build", help="the build directory under test")
     parser.addoption("--mpm", default="event", choices=["event", "worker", "prefork"])
+    parser.addoption("--store", help="what the store `default` is, such as \"memory: size=8M\", where a "
+                     "test does not say")
     parser.addoption("--full", action="store_true", help="the numbers of the design, which take long")
 
 
 @pytest.fixture(scope="session")
 def build(request):
-    built = httpd.Build(request.config.getoption("--build"), request.config.getoption("--mpm"))
+    built = httpd.Build(request.config.getoption("--build"), request.config.getoption("--mpm"),
+                        request.config.getoption("--store"))
     built.install()
     return built
 

@@ -53,9 +53,10 @@ def free_port():
 class Build:
     """What is tested: a build directory, installed into its stage/ by `make install`."""
 
-    def __init__(self, name, mpm):
+    def __init__(self, name, mpm, store=None):
         self.dir = TOP / name
         self.mpm = mpm
+        self.store = store
         self.asan = "asan" in name
         self.httpd = pathlib.Path(apxs("SBINDIR")) / apxs("progname")
         self.libexec = pathlib.Path(apxs("LIBEXECDIR"))
@@ -179,7 +180,13 @@ ScriptAlias /cgi/ {self.cgi}/
 <Location /probe>
     SetHandler bsession-probe
 </Location>
-""" + self._fill(self.main or "", self.config)
+""" + self._store_line() + self._fill(self.main or "", self.config)
+
+    def _store_line(self):
+        """The store that the run was told of, where the test does not care."""
+        if not self.build.store or "BSessionStore" in self.main + self.config:
+            return ""
+        return f"BSessionStore default {self.build.store}\n"
 
     def _fill(self, *texts):
         text = "\n".join(texts)

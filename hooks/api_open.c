@@ -1,0 +1,69 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/* Sessions outside of a request: a slot without a visit, which nobody but its maker saves. */
+
+#include "api.h"
+
+#include <string.h>
+
+#include "http_core.h"
+
+#include "attach.h"
+#include "lifecycle.h"
+
+static bs_store_conf_t *find_store(const bs_dir_conf_t *conf, const server_rec *server,
+                                   const char *name)
+{
+    const bs_stores_t *stores = bs_server_conf(server)->stores;
+    bs_store_conf_t *store = name ? NULL : bs_conf_store(conf, server);
+    int i;
+
+    for (i = 0; name && !store && i < stores->list->nelts; i++) {
+        bs_store_conf_t *one = APR_ARRAY_IDX(stores->list, i, bs_store_conf_t *);
+
+        if (strcmp(one->store.name, name) == 0) {
+            store = one;
+        }
+    }
+    return store && store->store.shared ? store : NULL;
+}
+
+bsession_t *bs_api_open(server_rec *server, const char *name, const char *text, apr_pool_t *pool)
+{
+    const bs_dir_conf_t *conf = ap_get_module_config(server->lookup_defaults, &bsession_module);
+    bs_store_conf_t *store = find_store(conf, server, name);
+    bs_token_t token;
+    bs_terms_t terms;
+    bs_slot_t *slot;
+    int presented;
+
+    if (!store) {
+        return NULL;
+    }
+    presented = text && bs_token_parse(&token, text, strlen(text));
+    bs_conf_terms(conf, &store->store, server, &terms);
+    terms.cookie_follows = 0;           /* there is none */
+    terms.max_bytes = bs_conf_max_bytes(conf);
+    terms.max_fields = bs_conf_max_fields(conf);
+    slot = apr_pcalloc(pool, sizeof *slot);
+    slot->session = bs_session_open(pool, &terms, &token, presented, NULL, NULL);
+    slot->store = store;
+    slot->handles[0].slot = slot;
+    bs_lifecycle_watch(slot, NULL);
+    return &slot->handles[0];
+}
+
+apr_status_t bs_api_close(bsession_t *s)
+{
+    bs_session_t *session = s->slot->session;
+    apr_status_t status;
+
+    if (session->state == BS_UNASKED) {
+        return APR_SUCCESS;
+    }
+    status = bs_session_save(session, 0);
+    if (status == APR_SUCCESS && session->state == BS_PRESENT) {
+        bs_session_touch_if_due(session, 0);
+    }
+    return status;
+}
