@@ -137,7 +137,7 @@ typedef struct {
 
     /** BSESSION_WAS_... ; asks the store, as every fact does. */
     unsigned     (*facts)(bsession_t *s);
-    /** The token that opens the session, 43 characters: what the cookie holds, and what `open`
+    /** The token that opens the session: what the cookie holds, and what `open`
      *  takes. NULL where there is no record. It is a secret: no log, no address, no page. */
     const char  *(*token)(bsession_t *s);
 

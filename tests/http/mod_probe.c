@@ -16,7 +16,9 @@
  *     wait=FILE        makes FILE.here, waits for FILE    bucket=N     an error bucket
  *     flushonly        a brigade with nothing but FLUSH   late.CALL    at the end of the request
  *     big=K:N          sets a value of N bytes            pid          of this child
- *     read             the body that the client sent
+ *     read             the body that the client sent      facts  token   of the API, too
+ *     open=S/T/CALLS   outside of the request: store, token, calls separated by ";"; - is NULL
+ *     thread=S/T/CALLS the same in another thread         closing=S/T/CALLS  when the connection ends
  *
  * Arguments are urlencoded. Results are ok or the name of a status; values follow "=", urlencoded,
  * and what is missing is "-".
@@ -108,14 +110,14 @@ static void call_env(probe_t *p, char *arg)
 {
     const char *value = apr_table_get(p->r->subprocess_env, arg);
 
-    p->result = probe_value(p->r, value, value ? strlen(value) : 0);
+    p->result = probe_value(p->r->pool, value, value ? strlen(value) : 0);
 }
 
 static void call_seen(probe_t *p, char *arg)
 {
     const char *value = apr_table_get(p->r->headers_in, arg);
 
-    p->result = probe_value(p->r, value, value ? strlen(value) : 0);
+    p->result = probe_value(p->r->pool, value, value ? strlen(value) : 0);
 }
 
 static void call_flush(probe_t *p, char *arg)
@@ -211,7 +213,8 @@ static const probe_named_t probe_other_calls[] = {
     { "header", call_header }, { "err", call_err }, { "env", call_env }, { "seen", call_seen },
     { "flush", call_flush }, { "flushonly", call_flushonly }, { "body", call_body },
     { "bucket", call_bucket }, { "empty", call_empty }, { "wait", call_wait },
-    { "read", call_read }, { "pid", call_pid }, { NULL, NULL }
+    { "read", call_read }, { "pid", call_pid },
+    { "open", probe_open }, { "thread", probe_thread }, { "closing", probe_at_close }, { NULL, NULL }
 };
 
 static probe_call_t *probe_find(const probe_named_t *calls, const char *name)
@@ -222,10 +225,19 @@ static probe_call_t *probe_find(const probe_named_t *calls, const char *name)
     return calls->call;
 }
 
-static void probe_call(probe_t *p, const char *name, char *arg)
+void probe_call(probe_t *p, char *name)
 {
-    probe_call_t *other = probe_find(probe_other_calls, name);
-    probe_call_t *api = probe_find(probe_api_calls, name);
+    char *arg = strchr(name, '=');
+    probe_call_t *other, *api;
+
+    if (arg) {
+        *arg++ = '\0';
+    }
+    else {
+        arg = apr_pstrdup(p->pool, "");
+    }
+    other = p->r ? probe_find(probe_other_calls, name) : NULL;
+    api = probe_find(probe_api_calls, name);
 
     p->result = other ? "done" : !api ? "unknown to the probe" : !p->s ? "off" : "done";
     if (other || (api && p->s)) {
@@ -243,6 +255,7 @@ static int probe_handler(request_rec *r)
     }
     p = apr_pcalloc(r->pool, sizeof(*p));
     p->r = r;
+    p->pool = r->pool;
     p->bs = bsession_api();
     p->s = p->bs ? p->bs->of(r) : NULL;
     p->late = apr_array_make(r->pool, 2, sizeof(char *));
@@ -253,16 +266,11 @@ static int probe_handler(request_rec *r)
 
     args = apr_pstrdup(r->pool, r->args ? r->args : "");
     for (word = apr_strtok(args, "&", &last); word; word = apr_strtok(NULL, "&", &last)) {
-        char *arg = strchr(word, '=');
-
         if (!strncmp(word, "late.", 5)) {
             APR_ARRAY_PUSH(p->late, char *) = word + 5;
             continue;
         }
-        if (arg) {
-            *arg++ = '\0';
-        }
-        probe_call(p, word, arg ? arg : apr_pstrdup(r->pool, ""));
+        probe_call(p, word);
         p->said = apr_pstrcat(r->pool, p->said, word, " ", p->result, "\n", NULL);
     }
     if (p->internal) {
@@ -285,12 +293,8 @@ static int probe_log(request_rec *r)
 
         for (i = 0; p && i < p->late->nelts; i++) {
             char *word = APR_ARRAY_IDX(p->late, i, char *);
-            char *arg = strchr(word, '=');
 
-            if (arg) {
-                *arg++ = '\0';
-            }
-            probe_call(p, word, arg ? arg : apr_pstrdup(r->pool, ""));
+            probe_call(p, word);
             ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "late %s %s", word, p->result);
         }
     }
@@ -301,4 +305,5 @@ static void probe_register(apr_pool_t *p)
 {
     ap_hook_handler(probe_handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_log_transaction(probe_log, NULL, NULL, APR_HOOK_MIDDLE);
+    probe_register_hooks(p);
 }

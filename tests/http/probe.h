@@ -8,18 +8,21 @@
 #define PROBE_H
 
 #include "httpd.h"
+#include "http_config.h"
 #include "apr_tables.h"
 
 #include "mod_bsession.h"
 
 typedef struct {
-    request_rec          *r;
+    request_rec          *r;            /* NULL outside of requests */
+    apr_pool_t           *pool;         /* where results live */
     const bsession_api_t *bs;
     bsession_t           *s;
     apr_array_header_t   *late;         /* calls for the end of the request */
     const char           *result;       /* of the call that runs */
     const char           *said;         /* by the calls before it, and not sent yet */
     const char           *internal;
+    char                 *arg;          /* for a call in a thread */
     int                   code;         /* what the handler returns */
     int                   empty;        /* it sends nothing */
 } probe_t;
@@ -34,11 +37,21 @@ typedef struct {
 /** The calls of the API, ended by a NULL name. */
 extern const probe_named_t probe_api_calls[];
 
+/** Runs one call, "name=argument"; what came of it is p->result. */
+void        probe_call(probe_t *p, char *word);
+const char *probe_status(apr_pool_t *pool, apr_status_t status);
 /** "=" and the value, urlencoded, or "-". */
-const char *probe_value(request_rec *r, const char *value, apr_size_t len);
+const char *probe_value(apr_pool_t *pool, const char *value, apr_size_t len);
 /** Decodes %XX in place, %00 too; the new length. */
 apr_size_t  probe_decode(char *text);
 /** Cuts "key:value" in two and decodes both; the value. */
 char       *probe_pair(char *arg, apr_size_t *len);
+
+/* In probe_hooks.c. */
+extern module AP_MODULE_DECLARE_DATA probe_module;
+void probe_open(probe_t *p, char *arg);
+void probe_thread(probe_t *p, char *arg);
+void probe_at_close(probe_t *p, char *arg);
+void probe_register_hooks(apr_pool_t *p);
 
 #endif

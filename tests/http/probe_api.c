@@ -12,7 +12,7 @@
 
 /* Arguments and results. */
 
-static const char *probe_status(request_rec *r, apr_status_t status)
+const char *probe_status(apr_pool_t *pool, apr_status_t status)
 {
     switch (status) {
     case APR_SUCCESS:    return "ok";
@@ -23,14 +23,14 @@ static const char *probe_status(request_rec *r, apr_status_t status)
     case APR_NOTFOUND:   return "NOTFOUND";
     case BSESSION_ELATE: return "ELATE";
     case BSESSION_EGONE: return "EGONE";
-    default:             return apr_psprintf(r->pool, "outage(%d)", status);
+    default:             return apr_psprintf(pool, "outage(%d)", status);
     }
 }
 
-const char *probe_value(request_rec *r, const char *value, apr_size_t len)
+const char *probe_value(apr_pool_t *pool, const char *value, apr_size_t len)
 {
-    return value ? apr_pstrcat(r->pool, "=", apr_pescape_urlencoded(r->pool,
-                       apr_pstrmemdup(r->pool, value, len)), NULL)
+    return value ? apr_pstrcat(pool, "=", apr_pescape_urlencoded(pool,
+                       apr_pstrmemdup(pool, value, len)), NULL)
                  : "-";
 }
 
@@ -78,7 +78,7 @@ static void call_of(probe_t *p, char *arg)
 
 static void call_load(probe_t *p, char *arg)
 {
-    p->result = probe_status(p->r, p->bs->load(p->s));
+    p->result = probe_status(p->pool, p->bs->load(p->s));
 }
 
 static void call_get(probe_t *p, char *arg)
@@ -87,7 +87,7 @@ static void call_get(probe_t *p, char *arg)
 
     probe_decode(arg);
     value = p->bs->get(p->s, arg);
-    p->result = probe_value(p->r, value, value ? strlen(value) : 0);
+    p->result = probe_value(p->pool, value, value ? strlen(value) : 0);
 }
 
 static void call_getn(probe_t *p, char *arg)
@@ -102,12 +102,12 @@ static void call_getn(probe_t *p, char *arg)
         p->result = "-";
         return;
     }
-    hex = apr_palloc(p->r->pool, len * 2 + 1);
+    hex = apr_palloc(p->pool, len * 2 + 1);
     for (i = 0; i < len; i++) {
         apr_snprintf(hex + i * 2, 3, "%02x", (unsigned char)value[i]);
     }
     hex[len * 2] = '\0';
-    p->result = value[len] == '\0' ? apr_psprintf(p->r->pool, "=%s", hex) : "no NUL";
+    p->result = value[len] == '\0' ? apr_psprintf(p->pool, "=%s", hex) : "no NUL";
 }
 
 static void call_has(probe_t *p, char *arg)
@@ -118,16 +118,16 @@ static void call_has(probe_t *p, char *arg)
 
 static void call_count(probe_t *p, char *arg)
 {
-    p->result = apr_itoa(p->r->pool, p->bs->count(p->s));
+    p->result = apr_itoa(p->pool, p->bs->count(p->s));
 }
 
 static int each_one(void *baton, const char *key, const char *value, apr_size_t len)
 {
     probe_t *p = baton;
 
-    p->result = apr_pstrcat(p->r->pool, p->result, *p->result ? "&" : "",
-                            apr_pescape_urlencoded(p->r->pool, key),
-                            probe_value(p->r, value, len), NULL);
+    p->result = apr_pstrcat(p->pool, p->result, *p->result ? "&" : "",
+                            apr_pescape_urlencoded(p->pool, key),
+                            probe_value(p->pool, value, len), NULL);
     return 1;
 }
 
@@ -142,7 +142,7 @@ static void call_set(probe_t *p, char *arg)
     apr_size_t len;
     const char *value = probe_pair(arg, &len);
 
-    p->result = probe_status(p->r, p->bs->set(p->s, arg, value));
+    p->result = probe_status(p->pool, p->bs->set(p->s, arg, value));
 }
 
 static void call_setn(probe_t *p, char *arg)
@@ -150,7 +150,7 @@ static void call_setn(probe_t *p, char *arg)
     apr_size_t len;
     const char *value = probe_pair(arg, &len);
 
-    p->result = probe_status(p->r, p->bs->setn(p->s, arg, value, len));
+    p->result = probe_status(p->pool, p->bs->setn(p->s, arg, value, len));
 }
 
 /* big=K:N sets a value of N bytes, longer than a request line may be */
@@ -159,11 +159,11 @@ static void call_big(probe_t *p, char *arg)
     apr_size_t len;
     const char *number = probe_pair(arg, &len);
     apr_size_t size = (apr_size_t)apr_atoi64(number);
-    char *value = apr_palloc(p->r->pool, size + 1);
+    char *value = apr_palloc(p->pool, size + 1);
 
     memset(value, 'b', size);
     value[size] = '\0';
-    p->result = probe_status(p->r, p->bs->setn(p->s, arg, value, size));
+    p->result = probe_status(p->pool, p->bs->setn(p->s, arg, value, size));
 }
 
 static void call_add(probe_t *p, char *arg)
@@ -171,18 +171,18 @@ static void call_add(probe_t *p, char *arg)
     apr_size_t len;
     const char *value = probe_pair(arg, &len);
 
-    p->result = probe_status(p->r, p->bs->add(p->s, arg, value, len));
+    p->result = probe_status(p->pool, p->bs->add(p->s, arg, value, len));
 }
 
 static void call_unset(probe_t *p, char *arg)
 {
     probe_decode(arg);
-    p->result = probe_status(p->r, p->bs->unset(p->s, arg));
+    p->result = probe_status(p->pool, p->bs->unset(p->s, arg));
 }
 
 static void call_clear(probe_t *p, char *arg)
 {
-    p->result = probe_status(p->r, p->bs->clear(p->s));
+    p->result = probe_status(p->pool, p->bs->clear(p->s));
 }
 
 static void call_pop(probe_t *p, char *arg)
@@ -192,7 +192,7 @@ static void call_pop(probe_t *p, char *arg)
 
     probe_decode(arg);
     value = p->bs->pop(p->s, arg, &len);
-    p->result = probe_value(p->r, value, len);
+    p->result = probe_value(p->pool, value, len);
 }
 
 static void call_incr(probe_t *p, char *arg)
@@ -202,28 +202,28 @@ static void call_incr(probe_t *p, char *arg)
     apr_int64_t now = 0;
     apr_status_t status = p->bs->incr(p->s, arg, apr_strtoi64(by, NULL, 10), &now);
 
-    p->result = status ? probe_status(p->r, status)
-                       : apr_psprintf(p->r->pool, "=%" APR_INT64_T_FMT, now);
+    p->result = status ? probe_status(p->pool, status)
+                       : apr_psprintf(p->pool, "=%" APR_INT64_T_FMT, now);
 }
 
 static void call_rotate(probe_t *p, char *arg)
 {
-    p->result = probe_status(p->r, p->bs->rotate(p->s));
+    p->result = probe_status(p->pool, p->bs->rotate(p->s));
 }
 
 static void call_destroy(probe_t *p, char *arg)
 {
-    p->result = probe_status(p->r, p->bs->destroy(p->s));
+    p->result = probe_status(p->pool, p->bs->destroy(p->s));
 }
 
 static void call_save(probe_t *p, char *arg)
 {
-    p->result = probe_status(p->r, p->bs->save(p->s));
+    p->result = probe_status(p->pool, p->bs->save(p->s));
 }
 
 static void call_touch(probe_t *p, char *arg)
 {
-    p->result = probe_status(p->r, p->bs->touch(p->s));
+    p->result = probe_status(p->pool, p->bs->touch(p->s));
 }
 
 static void call_is_new(probe_t *p, char *arg)
@@ -233,12 +233,12 @@ static void call_is_new(probe_t *p, char *arg)
 
 static void call_created(probe_t *p, char *arg)
 {
-    p->result = apr_psprintf(p->r->pool, "%" APR_TIME_T_FMT, p->bs->created(p->s));
+    p->result = apr_psprintf(p->pool, "%" APR_TIME_T_FMT, p->bs->created(p->s));
 }
 
 static void call_expires(probe_t *p, char *arg)
 {
-    p->result = apr_psprintf(p->r->pool, "%" APR_TIME_T_FMT, p->bs->expires(p->s));
+    p->result = apr_psprintf(p->pool, "%" APR_TIME_T_FMT, p->bs->expires(p->s));
 }
 
 static void call_tag(probe_t *p, char *arg)
@@ -248,6 +248,26 @@ static void call_tag(probe_t *p, char *arg)
     p->result = tag ? tag : "-";
 }
 
+static void call_facts(probe_t *p, char *arg)
+{
+    static const char *const names[] = { "created", "changed", "rotated", "destroyed", "missing" };
+    unsigned facts = p->bs->facts(p->s), i;
+
+    p->result = "";
+    for (i = 0; i < sizeof names / sizeof *names; i++) {
+        if (facts >> i & 1) {
+            p->result = apr_pstrcat(p->pool, p->result, *p->result ? "+" : "", names[i], NULL);
+        }
+    }
+}
+
+static void call_token(probe_t *p, char *arg)
+{
+    const char *token = p->bs->token(p->s);
+
+    p->result = token ? token : "-";
+}
+
 const probe_named_t probe_api_calls[] = {
     { "of", call_of }, { "load", call_load }, { "get", call_get }, { "getn", call_getn },
     { "has", call_has }, { "count", call_count }, { "each", call_each }, { "set", call_set },
@@ -255,5 +275,6 @@ const probe_named_t probe_api_calls[] = {
     { "clear", call_clear }, { "pop", call_pop }, { "incr", call_incr },
     { "rotate", call_rotate }, { "destroy", call_destroy }, { "save", call_save },
     { "touch", call_touch }, { "is_new", call_is_new }, { "created", call_created },
-    { "expires", call_expires }, { "tag", call_tag }, { NULL, NULL }
+    { "expires", call_expires }, { "tag", call_tag },
+    { "facts", call_facts }, { "token", call_token }, { NULL, NULL }
 };

@@ -1,0 +1,142 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/* Version 1 of the API, kept as it was: see mod_old.c. */
+
+/**
+ * @file mod_bsession.h
+ * @brief For modules that use sessions.
+ *
+ *     #include "httpd.h"
+ *     #include "mod_bsession.h"
+ *
+ *     const bsession_api_t *bs = bsession_api();      // NULL where mod_bsession is not loaded
+ *     bsession_t *s = bs ? bs->of(r) : NULL;          // NULL where BSession is Off here
+ *     const char *user = s ? bs->get(s, "user") : NULL;
+ *
+ * Builds with `apxs -c -i` and nothing else; mod_bsession may be loaded before or after.
+ *
+ * WHEN THINGS HAPPEN. Nothing is asked of the store until the first call that needs the session's
+ * data. Changes are remembered as changes, and saved before the first byte of the response leaves;
+ * two requests that change different keys of one session at once both win. What is changed later,
+ * while the body streams, is saved when the request ends.
+ *
+ * WHERE MEMORY IS. All that a call returns lives until the end of the client's request, and all that
+ * a call is given is copied.
+ *
+ * THREADS. A session belongs to its request, and so to one thread at a time.
+ */
+#ifndef MOD_BSESSION_H
+#define MOD_BSESSION_H
+
+#include <apr.h>
+#include <apr_errno.h>
+#include <apr_optional.h>
+#include <apr_pools.h>
+#include <apr_time.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct request_rec;
+
+#define BSESSION_VERSION_STRING "0.1.0"
+
+/** Grows when members are added at the end of bsession_api_t. */
+#define BSESSION_API_VERSION 1
+
+/** The session of one request, as one place of the configuration sees it. */
+typedef struct bsession_t bsession_t;
+
+/*
+ * What calls that change something may return, beside APR_SUCCESS:
+ *
+ *     APR_EINVAL       the key or number is not one; or incr met a value that is no number
+ *     APR_EACCES       `BSession ReadOnly` here
+ *     APR_ENOSPC       over a limit of BSessionLimit
+ *     APR_EEXIST       add: the key is there
+ *     APR_NOTFOUND     save, touch: there is no record
+ *     BSESSION_ELATE   the response's headers have left, and this would need a cookie
+ *     BSESSION_EGONE   the session was destroyed, or its token replaced by a login, in another
+ *                      request while this one ran; this one's changes are dropped
+ *     anything else    the store could not be asked, or did not answer: an outage
+ *
+ * They change nothing unless they return APR_SUCCESS.
+ */
+#define BSESSION_ELATE (APR_OS_START_USERERR + 7302)
+#define BSESSION_EGONE (APR_OS_START_USERERR + 7303)
+
+/** Called for each key; return 0 to stop. */
+typedef int (bsession_each_t)(void *baton, const char *key, const char *value, apr_size_t len);
+
+/**
+ * Keys are 1 to 128 bytes of UTF-8 without control characters, case-sensitive, and do not begin with
+ * "_bs". Values are any bytes; one NUL that the length does not count always follows.
+ */
+typedef struct {
+    int        version;             /**< BSESSION_API_VERSION of the module that is loaded */
+    apr_size_t size;                /**< sizeof, there: a member beyond it does not exist */
+
+    /** The session of this request here; NULL where `BSession Off` holds. Costs nothing yet.
+     *  Subrequests, internal redirects and error documents are one request with their initial
+     *  one. */
+    bsession_t  *(*of)(struct request_rec *r);
+
+    /* Reading. A missing key is NULL, never an error; so is every key during an outage, which
+     * `load` tells apart. */
+    apr_status_t (*load)(bsession_t *s);    /**< APR_SUCCESS; APR_NOTFOUND: none; else an outage */
+    const char  *(*get)(bsession_t *s, const char *key);
+    const char  *(*getn)(bsession_t *s, const char *key, apr_size_t *len);
+    int          (*has)(bsession_t *s, const char *key);
+    int          (*count)(bsession_t *s);
+    void         (*each)(bsession_t *s, bsession_each_t *call, void *baton);
+
+    /* Changing. Setting the value a key already has is no change. */
+    apr_status_t (*set)(bsession_t *s, const char *key, const char *value);
+    apr_status_t (*setn)(bsession_t *s, const char *key, const void *value, apr_size_t len);
+    apr_status_t (*add)(bsession_t *s, const char *key, const void *value, apr_size_t len);
+    apr_status_t (*unset)(bsession_t *s, const char *key);
+    apr_status_t (*clear)(bsession_t *s);   /**< no keys; the session stays */
+    /** Get and unset; NULL where it is missing or may not be changed. */
+    const char  *(*pop)(bsession_t *s, const char *key, apr_size_t *len);
+    /** Adds to a decimal integer (absent = 0), and loses no step against other requests. `now`, if
+     *  not NULL, is the number as this request sees it. */
+    apr_status_t (*incr)(bsession_t *s, const char *key, apr_int64_t by, apr_int64_t *now);
+
+    /* Lives. */
+    /** A new token for the same data; the old one is dead once this request's changes are saved.
+     *  Call it at login, before or after the `set` that says who it is. */
+    apr_status_t (*rotate)(bsession_t *s);
+    /** The record is gone when this returns; the cookie expires with the response. A `set` that
+     *  follows starts a fresh session. */
+    apr_status_t (*destroy)(bsession_t *s);
+    /** Save now, for those who will work long before they answer. */
+    apr_status_t (*save)(bsession_t *s);
+    /** Prolong the life now. */
+    apr_status_t (*touch)(bsession_t *s);
+
+    /* Facts. */
+    int          (*is_new)(bsession_t *s);  /**< no record had been made when the request came */
+    apr_time_t   (*created)(bsession_t *s); /**< 0 where there is no session */
+    apr_time_t   (*expires)(bsession_t *s); /**< 0 where there is no session */
+    /** 12 hex digits that name the session in logs, and open nothing; NULL where there is none. */
+    const char  *(*tag)(bsession_t *s);
+} bsession_api_t;
+
+APR_DECLARE_OPTIONAL_FN(const bsession_api_t *, bsession_api_of_version, (int version));
+
+/** The functions, or NULL where mod_bsession is not loaded or too old for this header. Valid from
+ *  post_config on; it is cheap, but a module that wants to may keep it from there. */
+static inline const bsession_api_t *bsession_api(void)
+{
+    APR_OPTIONAL_FN_TYPE(bsession_api_of_version) *of_version =
+        APR_RETRIEVE_OPTIONAL_FN(bsession_api_of_version);
+
+    return of_version ? of_version(BSESSION_API_VERSION) : NULL;
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* MOD_BSESSION_H */
