@@ -22,6 +22,7 @@ static Suite *(*const suites[])(void) = {
     session_login_suite,
     session_race_suite,
     session_threads_suite,
+    session_told_suite,
     session_life_suite,
     memory_suite
 };

@@ -24,6 +24,7 @@ Suite *session_outage_suite(void);
 Suite *session_login_suite(void);
 Suite *session_race_suite(void);
 Suite *session_threads_suite(void);
+Suite *session_told_suite(void);
 Suite *session_life_suite(void);
 Suite *memory_suite(void);
 
