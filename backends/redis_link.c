@@ -1,0 +1,282 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+#include "redis_link.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <apr_strings.h>
+
+#define REDIS_READ_BYTES 16384
+#define REDIS_OUT_BYTES  512
+/* What a large command needed is given back. */
+#define REDIS_OUT_KEPT   65536
+
+struct redis_link_t {
+    apr_pool_t            *pool;            /* the link's */
+    apr_pool_t            *connection;      /* emptied with each connection; NULL = none */
+    const redis_address_t *address;
+    const redis_login_t   *login;
+    redis_wire_t           wire;
+    redisReader           *reader;
+    char                  *out;             /* malloc's */
+    apr_size_t             out_len, out_room;
+    int                    greeting;        /* replies to AUTH and SELECT that are due */
+    int                    due;             /* replies to commands that are due */
+};
+
+redis_link_t *redis_link_make(const redis_address_t *address, const redis_login_t *login,
+                              apr_pool_t *pool)
+{
+    redis_link_t *link = apr_pcalloc(pool, sizeof *link);
+
+    link->pool = pool;
+    link->address = address;
+    link->login = login;
+    return link;
+}
+
+static apr_status_t link_free(void *data)
+{
+    redis_link_t *link = data;
+
+    if (link->reader) {
+        redisReaderFree(link->reader);
+    }
+    free(link->out);
+    link->reader = NULL;
+    link->out = NULL;
+    link->out_len = link->out_room = 0;
+    link->greeting = link->due = 0;
+    return APR_SUCCESS;
+}
+
+void redis_link_close(redis_link_t *link)
+{
+    if (link->connection) {
+        apr_pool_destroy(link->connection);
+    }
+    link->connection = NULL;
+}
+
+int redis_link_is_clean(const redis_link_t *link)
+{
+    return link->connection && !link->greeting && !link->due && !link->out_len;
+}
+
+static apr_status_t link_fail(redis_link_t *link, apr_status_t status, const char *what,
+                              bsession_call_t *call)
+{
+    redis_link_close(link);
+    return redis_wire_fail(link->address, status, what, call);
+}
+
+/* ------------------------------------------------------------------ a new connection */
+
+static redis_word_t word(const char *text)
+{
+    redis_word_t made = { text, strlen(text) };
+
+    return made;
+}
+
+static apr_status_t link_greet(redis_link_t *link)
+{
+    const redis_login_t *login = link->login;
+    char number[16];
+    redis_word_t words[3];
+    apr_status_t status = APR_SUCCESS;
+    int count = 0;
+
+    if (login->password) {
+        words[count++] = word("AUTH");
+        if (login->user && *login->user) {
+            words[count++] = word(login->user);
+        }
+        words[count++] = word(login->password);
+        status = redis_link_add(link, words, count);
+        link->due = 0;
+        link->greeting++;
+    }
+    if (status == APR_SUCCESS && login->db) {
+        apr_snprintf(number, sizeof number, "%d", login->db);
+        words[0] = word("SELECT");
+        words[1] = word(number);
+        status = redis_link_add(link, words, 2);
+        link->due = 0;
+        link->greeting++;
+    }
+    return status;
+}
+
+static apr_status_t link_begin(redis_link_t *link, bsession_call_t *call)
+{
+    apr_time_t until = apr_time_now() + link->login->connect_timeout;
+    apr_status_t status = apr_pool_create(&link->connection, link->pool);
+
+    if (status != APR_SUCCESS) {
+        link->connection = NULL;
+        return status;
+    }
+    apr_pool_cleanup_register(link->connection, link, link_free, apr_pool_cleanup_null);
+    status = redis_wire_open(&link->wire, link->address, link->login->tls,
+                             until < call->deadline ? until : call->deadline, call,
+                             link->connection);
+    if (status != APR_SUCCESS) {
+        redis_link_close(link);
+        return status;
+    }
+    link->reader = redisReaderCreate();
+    return link->reader ? link_greet(link) : link_fail(link, APR_ENOMEM, "preparing", call);
+}
+
+apr_status_t redis_link_ready(redis_link_t *link, int *fresh, bsession_call_t *call)
+{
+    if (link->connection && (!redis_link_is_clean(link) || redis_wire_is_stale(&link->wire))) {
+        redis_link_close(link);
+    }
+    *fresh = !link->connection;
+    return *fresh ? link_begin(link, call) : APR_SUCCESS;
+}
+
+/* ------------------------------------------------------------------ commands and replies */
+
+/** Room for so many more bytes to send. */
+static char *link_room(redis_link_t *link, apr_size_t more)
+{
+    apr_size_t room = link->out_room ? link->out_room : REDIS_OUT_BYTES;
+    char *out;
+
+    while (room - link->out_len < more) {
+        room *= 2;
+    }
+    if (room > link->out_room) {
+        out = realloc(link->out, room);
+        if (!out) {
+            return NULL;
+        }
+        link->out = out;
+        link->out_room = room;
+    }
+    return link->out + link->out_len;
+}
+
+apr_status_t redis_link_add(redis_link_t *link, const redis_word_t *words, int count)
+{
+    apr_size_t need = 16;
+    char *to;
+    int i;
+
+    for (i = 0; i < count; i++) {
+        need += words[i].len + 32;
+    }
+    to = link_room(link, need);
+    if (!to) {
+        return APR_ENOMEM;
+    }
+    to += apr_snprintf(to, 16, "*%d\r\n", count);
+    for (i = 0; i < count; i++) {
+        to += apr_snprintf(to, 28, "$%" APR_SIZE_T_FMT "\r\n", words[i].len);
+        memcpy(to, words[i].data, words[i].len);
+        to += words[i].len;
+        *to++ = '\r';
+        *to++ = '\n';
+    }
+    link->out_len = (apr_size_t)(to - link->out);
+    link->due++;
+    return APR_SUCCESS;
+}
+
+apr_status_t redis_link_send(redis_link_t *link, bsession_call_t *call)
+{
+    apr_status_t status = redis_wire_write(&link->wire, link->out, link->out_len, call->deadline);
+
+    if (status != APR_SUCCESS) {
+        return link_fail(link, status, "sending", call);
+    }
+    link->out_len = 0;
+    if (link->out_room > REDIS_OUT_KEPT) {
+        free(link->out);
+        link->out = NULL;
+        link->out_room = 0;
+    }
+    return APR_SUCCESS;
+}
+
+static apr_status_t link_next(redis_link_t *link, redisReply **reply, bsession_call_t *call)
+{
+    char bytes[REDIS_READ_BYTES];
+    void *parsed = NULL;
+
+    for (;;) {
+        apr_size_t len = sizeof bytes;
+        apr_status_t status;
+
+        if (redisReaderGetReply(link->reader, &parsed) != REDIS_OK) {
+            return link_fail(link, APR_EGENERAL, "what came is not Redis's protocol", call);
+        }
+        if (parsed) {
+            *reply = parsed;
+            return APR_SUCCESS;
+        }
+        status = redis_wire_read(&link->wire, bytes, &len, call->deadline);
+        if (status != APR_SUCCESS) {
+            return link_fail(link, status, "waiting for the answer", call);
+        }
+        if (redisReaderFeed(link->reader, bytes, len) != REDIS_OK) {
+            return link_fail(link, APR_ENOMEM, "reading", call);
+        }
+    }
+}
+
+/** The answers to AUTH and SELECT. An error's first word says enough, and quotes nobody. */
+static apr_status_t link_greeted(redis_link_t *link, bsession_call_t *call)
+{
+    while (link->greeting) {
+        redisReply *reply;
+        apr_status_t status = link_next(link, &reply, call);
+        int refused;
+
+        if (status != APR_SUCCESS) {
+            return status;
+        }
+        link->greeting--;
+        refused = reply->type == REDIS_REPLY_ERROR;
+        if (refused) {
+            apr_snprintf(call->why, sizeof call->why, "%s: the server refused %s: %.*s",
+                         redis_address_text(link->address, call->pool),
+                         link->login->password ? "the user, password or database" : "the database",
+                         (int)strcspn(reply->str, " "), reply->str);
+        }
+        freeReplyObject(reply);
+        if (refused) {
+            redis_link_close(link);
+            return APR_EACCES;
+        }
+    }
+    return APR_SUCCESS;
+}
+
+apr_status_t redis_link_settle(redis_link_t *link, bsession_call_t *call)
+{
+    apr_status_t status;
+
+    if (!link->greeting) {
+        return APR_SUCCESS;
+    }
+    status = redis_link_send(link, call);
+    return status == APR_SUCCESS ? link_greeted(link, call) : status;
+}
+
+apr_status_t redis_link_read(redis_link_t *link, redisReply **reply, bsession_call_t *call)
+{
+    apr_status_t status = link_greeted(link, call);
+
+    if (status == APR_SUCCESS) {
+        status = link_next(link, reply, call);
+    }
+    if (status == APR_SUCCESS) {
+        link->due--;
+    }
+    return status;
+}

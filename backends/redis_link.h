@@ -1,0 +1,65 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/**
+ * @file redis_link.h
+ * @brief One connection to one Redis server: commands there, replies back.
+ *
+ * hiredis parses the replies; the bytes come by redis_wire.h, so that one path serves every version
+ * of hiredis, of which the older know no TLS. A link whose replies were not all read is closed: what
+ * is still on its way would be the next user's answer.
+ */
+#ifndef REDIS_LINK_H
+#define REDIS_LINK_H
+
+#include <hiredis/hiredis.h>
+
+#include "redis_wire.h"
+
+/** Who we are there. */
+typedef struct {
+    const char          *user;              /* NULL or empty: AUTH with the password alone */
+    const char          *password;          /* NULL: no AUTH */
+    int                  db;
+    const redis_tls_t   *tls;               /* NULL: in the clear */
+    apr_interval_time_t  connect_timeout;
+} redis_login_t;
+
+/** One word of a command. */
+typedef struct {
+    const char *data;
+    apr_size_t  len;
+} redis_word_t;
+
+typedef struct redis_link_t redis_link_t;
+
+/** Not connected yet; all of it goes with the pool. */
+redis_link_t *redis_link_make(const redis_address_t *address, const redis_login_t *login,
+                              apr_pool_t *pool);
+
+/**
+ * Connects, unless it is connected and the other side has not closed it meanwhile. AUTH and SELECT are
+ * then queued, and go out with the first command.
+ * @param fresh  1 if the connection is new: what fails on it does not for being old
+ */
+apr_status_t redis_link_ready(redis_link_t *link, int *fresh, bsession_call_t *call);
+
+/** Waits for the answers to AUTH and SELECT. Before any command but a read: a server that refuses
+ *  them would do it as somebody else, or in another database. */
+apr_status_t redis_link_settle(redis_link_t *link, bsession_call_t *call);
+
+/** Queues a command. */
+apr_status_t redis_link_add(redis_link_t *link, const redis_word_t *words, int count);
+
+/** Sends what is queued. */
+apr_status_t redis_link_send(redis_link_t *link, bsession_call_t *call);
+
+/** The next reply, which the caller frees with freeReplyObject. Those to AUTH and SELECT are read
+ *  before it, and end the link where they are errors. */
+apr_status_t redis_link_read(redis_link_t *link, redisReply **reply, bsession_call_t *call);
+
+/** Whether it may serve somebody else: connected, and no reply is due. */
+int          redis_link_is_clean(const redis_link_t *link);
+
+void         redis_link_close(redis_link_t *link);
+
+#endif

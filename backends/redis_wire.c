@@ -1,0 +1,286 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+#include "redis_wire.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+
+#include <apr_portable.h>
+#include <apr_strings.h>
+#include <openssl/err.h>
+
+/* A read comes back this often to look at the deadline; so only a call with less time left than
+ * this has to set the socket's own. */
+#define REDIS_LOOK apr_time_from_msec(100)
+
+const char *redis_address_text(const redis_address_t *address, apr_pool_t *pool)
+{
+    if (!address->host) {
+        return address->path;
+    }
+    return apr_psprintf(pool, strchr(address->host, ':') ? "[%s]:%d" : "%s:%d", address->host,
+                        (int)address->port);
+}
+
+apr_status_t redis_wire_fail(const redis_address_t *address, apr_status_t status, const char *what,
+                             bsession_call_t *call)
+{
+    const char *name = redis_address_text(address, call->pool);
+    char text[64];
+
+    if (APR_STATUS_IS_TIMEUP(status)) {
+        apr_snprintf(call->why, sizeof call->why, "%s: %s took too long", name, what);
+        return APR_TIMEUP;
+    }
+    apr_snprintf(call->why, sizeof call->why, "%s: %s: %s", name, what,
+                 status == APR_EOF ? "the server closed the connection"
+                                   : apr_strerror(status, text, sizeof text));
+    return status;
+}
+
+/* ------------------------------------------------------------------ waiting */
+
+/** The socket gives up a read or write in time for the deadline. */
+static apr_status_t wire_wait_until(redis_wire_t *wire, apr_time_t deadline)
+{
+    apr_interval_time_t left = deadline - apr_time_now();
+    apr_interval_time_t patience = left < REDIS_LOOK ? left : REDIS_LOOK;
+    struct timeval t = { 0, (suseconds_t)patience };
+
+    if (left <= 0) {
+        return APR_TIMEUP;
+    }
+    if (wire->patience == patience) {
+        return APR_SUCCESS;
+    }
+    if (setsockopt(wire->fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof t)
+        || setsockopt(wire->fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof t)) {
+        return errno;
+    }
+    wire->patience = patience;
+    return APR_SUCCESS;
+}
+
+/** What a call of OpenSSL came to: APR_SUCCESS, APR_EAGAIN, or what went wrong. */
+static apr_status_t wire_tls_status(const redis_wire_t *wire, int done)
+{
+    int error = SSL_get_error(wire->tls, done), because = errno;
+
+    ERR_clear_error();
+    switch (error) {
+    case SSL_ERROR_NONE:
+        return APR_SUCCESS;
+    case SSL_ERROR_WANT_READ:
+    case SSL_ERROR_WANT_WRITE:
+        return APR_EAGAIN;
+    case SSL_ERROR_SYSCALL:
+        return because ? because : APR_EOF;
+    default:
+        return APR_EOF;
+    }
+}
+
+static apr_status_t wire_status(const redis_wire_t *wire, apr_ssize_t done)
+{
+    if (done > 0) {
+        return APR_SUCCESS;
+    }
+    if (wire->tls) {
+        return wire_tls_status(wire, (int)done);
+    }
+    return done == 0 ? APR_EOF : errno == EWOULDBLOCK || errno == EINTR ? APR_EAGAIN : errno;
+}
+
+apr_status_t redis_wire_read(redis_wire_t *wire, char *to, apr_size_t *len, apr_time_t deadline)
+{
+    apr_size_t most = *len;
+    apr_status_t status;
+
+    do {
+        status = wire_wait_until(wire, deadline);
+        if (status == APR_SUCCESS) {
+            apr_ssize_t done;
+
+            errno = 0;
+            done = wire->tls ? SSL_read(wire->tls, to, (int)most) : recv(wire->fd, to, most, 0);
+            status = wire_status(wire, done);
+            *len = done > 0 ? (apr_size_t)done : 0;
+        }
+    } while (status == APR_EAGAIN);
+    return status;
+}
+
+/** OpenSSL wants the same bytes again where it could not write them, and so do we. */
+static apr_status_t wire_write_some(redis_wire_t *wire, const char *from, apr_size_t *len)
+{
+    int most = *len > 1 << 20 ? 1 << 20 : (int)*len;
+    apr_ssize_t done;
+
+    errno = 0;
+    done = wire->tls ? SSL_write(wire->tls, from, most)
+                     : send(wire->fd, from, (apr_size_t)most, MSG_NOSIGNAL);
+    *len = done > 0 ? (apr_size_t)done : 0;
+    return wire_status(wire, done);
+}
+
+apr_status_t redis_wire_write(redis_wire_t *wire, const char *from, apr_size_t len,
+                              apr_time_t deadline)
+{
+    while (len) {
+        apr_size_t some = len;
+        apr_status_t status = wire_wait_until(wire, deadline);
+
+        if (status == APR_SUCCESS) {
+            status = wire_write_some(wire, from, &some);
+        }
+        if (status == APR_SUCCESS) {
+            from += some;
+            len -= some;
+        }
+        else if (status != APR_EAGAIN) {
+            return status;
+        }
+    }
+    return APR_SUCCESS;
+}
+
+int redis_wire_is_stale(const redis_wire_t *wire)
+{
+    struct pollfd p = { .fd = wire->fd, .events = POLLIN };
+    char byte;
+
+    if (poll(&p, 1, 0) == 0) {
+        return 0;
+    }
+    /* with TLS, what is there may be a ticket; a close behind it is met by the first read */
+    return !wire->tls || recv(wire->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0;
+}
+
+/* ------------------------------------------------------------------ connecting */
+
+static apr_status_t wire_connect_one(redis_wire_t *wire, apr_sockaddr_t *to, int protocol,
+                                     apr_interval_time_t patience, apr_pool_t *pool)
+{
+    apr_status_t status = apr_socket_create(&wire->socket, to->family, SOCK_STREAM, protocol, pool);
+
+    if (status == APR_SUCCESS) {
+        apr_socket_timeout_set(wire->socket, patience);
+        status = apr_socket_connect(wire->socket, to);
+        if (status != APR_SUCCESS) {
+            apr_socket_close(wire->socket);
+        }
+    }
+    return status;
+}
+
+/** A name's addresses in turn, all within the time there is. */
+static apr_status_t wire_connect(redis_wire_t *wire, const redis_address_t *address,
+                                 apr_time_t until, apr_pool_t *pool)
+{
+    int tcp = address->host != NULL;
+    apr_sockaddr_t *to = NULL;
+    apr_status_t status = apr_sockaddr_info_get(&to, tcp ? address->host : address->path,
+                                                tcp ? APR_UNSPEC : APR_UNIX, address->port, 0,
+                                                pool);
+
+    if (status != APR_SUCCESS) {
+        return status;
+    }
+    do {
+        apr_interval_time_t left = until - apr_time_now();
+
+        status = left <= 0 ? APR_TIMEUP
+                           : wire_connect_one(wire, to, tcp ? APR_PROTO_TCP : 0, left, pool);
+        to = to->next;
+    } while (status != APR_SUCCESS && status != APR_TIMEUP && to);
+    return status;
+}
+
+/** From here on reads and writes wait as long as wire_wait_until() says. */
+static apr_status_t wire_settle(redis_wire_t *wire, int tcp)
+{
+    apr_os_sock_t fd;
+    apr_status_t status;
+
+    if (tcp) {
+        apr_socket_opt_set(wire->socket, APR_TCP_NODELAY, 1);
+        apr_socket_opt_set(wire->socket, APR_SO_KEEPALIVE, 1);
+    }
+    apr_socket_timeout_set(wire->socket, -1);
+    status = apr_os_sock_get(&fd, wire->socket);
+    wire->fd = fd;
+    wire->patience = 0;
+    return status;
+}
+
+static apr_status_t wire_shake_hands(redis_wire_t *wire, const redis_tls_t *tls, const char *name,
+                                     apr_time_t until)
+{
+    apr_status_t status;
+
+    wire->tls = SSL_new(tls->context);
+    if (!wire->tls || SSL_set_fd(wire->tls, wire->fd) != 1) {
+        return APR_ENOMEM;
+    }
+    SSL_set_verify(wire->tls, tls->verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
+    if (name && (SSL_set_tlsext_host_name(wire->tls, name) != 1
+                 || (tls->verify && SSL_set1_host(wire->tls, name) != 1))) {
+        return APR_EINVAL;
+    }
+    do {
+        status = wire_wait_until(wire, until);
+        if (status == APR_SUCCESS) {
+            errno = 0;
+            status = wire_status(wire, SSL_connect(wire->tls));
+        }
+    } while (status == APR_EAGAIN);
+    return status;
+}
+
+static apr_status_t wire_free_tls(void *data)
+{
+    redis_wire_t *wire = data;
+
+    SSL_free(wire->tls);
+    wire->tls = NULL;
+    return APR_SUCCESS;
+}
+
+static apr_status_t wire_begin_tls(redis_wire_t *wire, const redis_address_t *address,
+                                   const redis_tls_t *tls, apr_time_t until,
+                                   bsession_call_t *call, apr_pool_t *pool)
+{
+    apr_status_t status;
+    long verdict;
+
+    apr_pool_cleanup_register(pool, wire, wire_free_tls, apr_pool_cleanup_null);
+    status = wire_shake_hands(wire, tls, tls->servername ? tls->servername : address->host, until);
+    verdict = wire->tls ? SSL_get_verify_result(wire->tls) : X509_V_OK;
+    if (status != APR_SUCCESS && tls->verify && verdict != X509_V_OK) {
+        apr_snprintf(call->why, sizeof call->why, "%s: its certificate is refused: %s",
+                     redis_address_text(address, call->pool),
+                     X509_verify_cert_error_string(verdict));
+        return APR_EACCES;
+    }
+    return status == APR_SUCCESS ? status : redis_wire_fail(address, status, "the TLS handshake", call);
+}
+
+apr_status_t redis_wire_open(redis_wire_t *wire, const redis_address_t *address,
+                             const redis_tls_t *tls, apr_time_t until, bsession_call_t *call,
+                             apr_pool_t *pool)
+{
+    apr_status_t status;
+
+    memset(wire, 0, sizeof *wire);
+    status = wire_connect(wire, address, until, pool);
+    if (status == APR_SUCCESS) {
+        status = wire_settle(wire, address->host != NULL);
+    }
+    if (status != APR_SUCCESS) {
+        return redis_wire_fail(address, status, "connecting", call);
+    }
+    return tls ? wire_begin_tls(wire, address, tls, until, call, pool) : APR_SUCCESS;
+}
