@@ -36,7 +36,7 @@ redis_link_t *redis_link_make(const redis_address_t *address, const redis_login_
     return link;
 }
 
-static apr_status_t link_free(void *data)
+static apr_status_t link_end(void *data)
 {
     redis_link_t *link = data;
 
@@ -59,6 +59,11 @@ void redis_link_close(redis_link_t *link)
     link->connection = NULL;
 }
 
+void redis_link_free(redis_link_t *link)
+{
+    apr_pool_destroy(link->pool);
+}
+
 int redis_link_is_clean(const redis_link_t *link)
 {
     return link->connection && !link->greeting && !link->due && !link->out_len;
@@ -73,13 +78,6 @@ static apr_status_t link_fail(redis_link_t *link, apr_status_t status, const cha
 
 /* ------------------------------------------------------------------ a new connection */
 
-static redis_word_t word(const char *text)
-{
-    redis_word_t made = { text, strlen(text) };
-
-    return made;
-}
-
 static apr_status_t link_greet(redis_link_t *link)
 {
     const redis_login_t *login = link->login;
@@ -89,19 +87,19 @@ static apr_status_t link_greet(redis_link_t *link)
     int count = 0;
 
     if (login->password) {
-        words[count++] = word("AUTH");
+        words[count++] = redis_word("AUTH");
         if (login->user && *login->user) {
-            words[count++] = word(login->user);
+            words[count++] = redis_word(login->user);
         }
-        words[count++] = word(login->password);
+        words[count++] = redis_word(login->password);
         status = redis_link_add(link, words, count);
         link->due = 0;
         link->greeting++;
     }
     if (status == APR_SUCCESS && login->db) {
         apr_snprintf(number, sizeof number, "%d", login->db);
-        words[0] = word("SELECT");
-        words[1] = word(number);
+        words[0] = redis_word("SELECT");
+        words[1] = redis_word(number);
         status = redis_link_add(link, words, 2);
         link->due = 0;
         link->greeting++;
@@ -118,7 +116,7 @@ static apr_status_t link_begin(redis_link_t *link, bsession_call_t *call)
         link->connection = NULL;
         return status;
     }
-    apr_pool_cleanup_register(link->connection, link, link_free, apr_pool_cleanup_null);
+    apr_pool_cleanup_register(link->connection, link, link_end, apr_pool_cleanup_null);
     status = redis_wire_open(&link->wire, link->address, link->login->tls,
                              until < call->deadline ? until : call->deadline, call,
                              link->connection);
@@ -177,7 +175,9 @@ apr_status_t redis_link_add(redis_link_t *link, const redis_word_t *words, int c
     to += apr_snprintf(to, 16, "*%d\r\n", count);
     for (i = 0; i < count; i++) {
         to += apr_snprintf(to, 28, "$%" APR_SIZE_T_FMT "\r\n", words[i].len);
-        memcpy(to, words[i].data, words[i].len);
+        if (words[i].len) {
+            memcpy(to, words[i].data, words[i].len);
+        }
         to += words[i].len;
         *to++ = '\r';
         *to++ = '\n';

@@ -11,6 +11,8 @@
 #ifndef REDIS_LINK_H
 #define REDIS_LINK_H
 
+#include <string.h>
+
 #include <hiredis/hiredis.h>
 
 #include "redis_wire.h"
@@ -29,6 +31,13 @@ typedef struct {
     const char *data;
     apr_size_t  len;
 } redis_word_t;
+
+static inline redis_word_t redis_word(const char *text)
+{
+    redis_word_t word = { text, strlen(text) };
+
+    return word;
+}
 
 typedef struct redis_link_t redis_link_t;
 
@@ -60,6 +69,10 @@ apr_status_t redis_link_read(redis_link_t *link, redisReply **reply, bsession_ca
 /** Whether it may serve somebody else: connected, and no reply is due. */
 int          redis_link_is_clean(const redis_link_t *link);
 
+/** It may be made ready again. */
 void         redis_link_close(redis_link_t *link);
+
+/** It, and its pool. */
+void         redis_link_free(redis_link_t *link);
 
 #endif

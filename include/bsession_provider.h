@@ -205,7 +205,8 @@ typedef struct {
 } bsession_cursor_t;
 
 /** Called for each live record of a slice of a scan; the record lives until it returns. No lock of
- *  the store is held. Anything but APR_SUCCESS ends the slice, and is what scan returns. */
+ *  the store is held. Anything but APR_SUCCESS ends the scan, and is what scan returns; the
+ *  cursor is of no use then. */
 typedef apr_status_t (bsession_visitor_t)(void *baton, const bsession_key_t *key,
                                           const bsession_record_t *record);
 

@@ -10,13 +10,11 @@
 #include <apr_general.h>
 #include <apr_strings.h>
 
-#include "memory.h"
 #include "store_call.h"
 
-/* A new backend is one line here. */
-static const bsession_provider_t *const providers[] = {
-    &bsession_memory_provider
-};
+#define CONTRACT_PROVIDERS 16
+
+static const bsession_provider_t *providers[CONTRACT_PROVIDERS];
 
 const bsession_provider_t *provider;
 bsession_backend_t        *backend;
@@ -271,6 +269,16 @@ void contract_ends(const bsession_key_t *key, apr_time_t expires)
 
 /* ------------------------------------------------------------------ the program */
 
+void contract_offer(const bsession_provider_t *one)
+{
+    int i = 0;
+
+    while (i < CONTRACT_PROVIDERS - 1 && providers[i]) {
+        i++;
+    }
+    providers[i] = one;
+}
+
 static const char *contract_open(const char *url, int count, char **words, apr_pool_t *process)
 {
     static bsession_services_t services;
@@ -289,7 +297,7 @@ static const char *contract_open(const char *url, int count, char **words, apr_p
         list[i].value = equals + 1;
     }
     options.list = list;
-    for (i = 0; i < (int)(sizeof(providers) / sizeof(*providers)); i++) {
+    for (i = 0; i < CONTRACT_PROVIDERS && providers[i]; i++) {
         if (colon && strlen(providers[i]->name) == (apr_size_t)(colon - url)
             && strncmp(providers[i]->name, url, (apr_size_t)(colon - url)) == 0) {
             provider = providers[i];

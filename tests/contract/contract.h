@@ -17,6 +17,9 @@
 
 #define CONTRACT_MINUTE apr_time_from_sec(60)
 
+/** Before main: a file for each backend calls this, see contract_memory.c. */
+void contract_offer(const bsession_provider_t *one);
+
 extern const bsession_provider_t *provider;
 extern bsession_backend_t        *backend;
 extern apr_pool_t                *pool;         /* of the running test */

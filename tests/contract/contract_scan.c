@@ -13,7 +13,7 @@ typedef struct {
     bsession_key_t keys[SCAN_KEYS];
     int            seen[SCAN_KEYS];
     char           space;
-    int            stop_after;          /* end the slice after so many records; 0 = never */
+    int            stop_after;          /* end the scan after so many records; 0 = never */
     int            shown;
 } scan_t;
 
@@ -133,28 +133,22 @@ START_TEST(a_scan_shows_no_dead)
 }
 END_TEST
 
-/* A visitor who ends each slice after its first record still gets to see everything. */
-START_TEST(a_visitor_may_end_a_slice)
+START_TEST(a_visitor_may_end_a_scan)
 {
     bsession_cursor_t cursor = { { 0 }, 0 };
     scan_t *scan;
-    int i, slices = 0;
+    int slices = 0;
 
     if (!scan_is_there()) {
         return;
     }
     scan = scan_new('c');
-    scan->stop_after = 1;
-    while (!cursor.done) {
-        apr_status_t status = scan_slice(scan, &cursor);
-
-        contract_is(status, scan->shown ? APR_EOF : APR_SUCCESS);
-        scan->shown = 0;
+    scan->stop_after = 3;
+    while (scan->shown < 3) {
+        contract_is(scan_slice(scan, &cursor), scan->shown < 3 ? APR_SUCCESS : APR_EOF);
         ck_assert_int_lt(++slices, 100000);
     }
-    for (i = 0; i < SCAN_KEYS; i++) {
-        ck_assert_int_ge(scan->seen[i], 1);
-    }
+    ck_assert_int_eq(scan->shown, 3);
 }
 END_TEST
 
@@ -169,12 +163,10 @@ START_TEST(a_scan_misses_nobody_who_stays)
         return;
     }
     scan = scan_new('c');
-    scan->stop_after = 2;
     while (!cursor.done) {
         bsession_key_t other = contract_key('c');
 
-        scan->shown = 0;
-        scan_slice(scan, &cursor);
+        contract_is(scan_slice(scan, &cursor), APR_SUCCESS);
         if (i < SCAN_KEYS) {
             contract_is(contract_remove(&scan->keys[i], 0), APR_SUCCESS);
             contract_is(contract_save(BSESSION_CREATE, &other, 1, contract_record(NULL)),
@@ -228,7 +220,7 @@ TCase *contract_scan_case(void)
 
     tcase_add_test(tests, a_scan_shows_all_of_its_space);
     tcase_add_test(tests, a_scan_shows_no_dead);
-    tcase_add_test(tests, a_visitor_may_end_a_slice);
+    tcase_add_test(tests, a_visitor_may_end_a_scan);
     tcase_add_test(tests, a_scan_misses_nobody_who_stays);
     tcase_add_test(tests, a_visitor_may_use_the_store);
     return tests;

@@ -1,0 +1,287 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+#include "redis.h"
+
+#include <string.h>
+
+#include <apr_strings.h>
+
+#include "redis_backend.h"
+#include "redis_record.h"
+
+#define REDIS_LOAD_COMMANDS 2
+#define REDIS_LONGEST_LIFE  apr_time_from_sec(APR_INT64_C(100000) * 366 * 86400)
+
+/* ------------------------------------------------------------------ configuration and start */
+
+static const char *redis_create(bsession_backend_t **backend, const char *name, const char *url,
+                                const bsession_options_t *options,
+                                const bsession_services_t *services, apr_pool_t *pconf)
+{
+    bsession_backend_t *made = apr_pcalloc(pconf, sizeof *made);
+
+    (void)name;
+    made->services = services;
+    *backend = made;
+    return redis_conf_parse(&made->conf, url, options, services, pconf);
+}
+
+/** The parent opens no connection that a child would share: only what a child inherits. */
+static apr_status_t redis_open(bsession_backend_t *backend, apr_int64_t uid, apr_int64_t gid,
+                               bsession_call_t *call)
+{
+    (void)uid;
+    (void)gid;
+    redis_scripts_init();
+    return redis_conf_open(&backend->conf, call);
+}
+
+static apr_status_t redis_child_init(bsession_backend_t *backend, apr_pool_t *pchild,
+                                     bsession_call_t *call)
+{
+    backend->topology = redis_topology_make(&backend->conf, pchild);
+    if (!backend->topology) {
+        apr_cpystrn(call->why, "no pool of connections could be made", sizeof call->why);
+        return APR_ENOMEM;
+    }
+    return APR_SUCCESS;
+}
+
+/* ------------------------------------------------------------------ asking */
+
+redis_topology_t *redis_topology_of(bsession_backend_t *backend, bsession_call_t *call)
+{
+    return backend->topology ? backend->topology : redis_topology_make(&backend->conf, call->pool);
+}
+
+static apr_status_t ask(bsession_backend_t *backend, const bsession_key_t *key,
+                        const redis_question_t *question, redisReply **replies,
+                        bsession_call_t *call)
+{
+    redis_topology_t *topology = redis_topology_of(backend, call);
+
+    return topology ? redis_ask(topology, key, question, replies, call) : APR_ENOMEM;
+}
+
+/** Scripts answer a list that begins with a word. */
+static apr_status_t status_of(const redisReply *reply, bsession_call_t *call)
+{
+    static const struct {
+        const char  *word;
+        apr_status_t status;
+    } answers[] = {
+        { "OK", APR_SUCCESS }, { "NOTFOUND", APR_NOTFOUND }, { "EEXIST", APR_EEXIST },
+        { "EMISMATCH", APR_EMISMATCH }, { "ENOSPC", APR_ENOSPC }
+    };
+    apr_size_t i;
+
+    for (i = 0; i < sizeof answers / sizeof *answers; i++) {
+        if (reply->type == REDIS_REPLY_ARRAY && reply->elements > 0
+            && reply->element[0]->type == REDIS_REPLY_STRING
+            && strcmp(reply->element[0]->str, answers[i].word) == 0) {
+            return answers[i].status;
+        }
+    }
+    apr_cpystrn(call->why, "the answer of a script is not one of ours", sizeof call->why);
+    return APR_EGENERAL;
+}
+
+/** EVALSHA script 1 key words: the first four are filled in here. */
+static apr_status_t run(bsession_backend_t *backend, const bsession_key_t *key,
+                        redis_script_t *script, redis_word_t *words, int count, int again,
+                        redisReply **reply, bsession_call_t *call)
+{
+    redis_word_t replicas[3] = { redis_word("WAIT"), redis_number(call->pool, backend->conf.replicas) };
+    redis_command_t commands[2] = { { words, count }, { replicas, 3 } };
+    redis_question_t question = { .commands = commands, .ncommands = 1, .script = script,
+                                  .again = again };
+    redisReply *replies[2];
+    apr_status_t status;
+
+    words[0] = redis_word("EVALSHA");
+    words[1] = redis_word(script->sha1);
+    words[2] = redis_word("1");
+    words[3] = redis_key_word(backend, key, call->pool);
+    if (call->flags & BSESSION_DURABLE && backend->conf.replicas) {
+        replicas[2] = redis_number(call->pool, (call->deadline - apr_time_now()) / 2000 + 1);
+        question.ncommands = 2;
+    }
+    status = ask(backend, key, &question, replies, call);
+    if (status != APR_SUCCESS) {
+        return status;
+    }
+    *reply = replies[0];
+    status = status_of(replies[0], call);
+    if (status == APR_SUCCESS && question.ncommands == 2
+        && (replies[1]->type != REDIS_REPLY_INTEGER
+            || replies[1]->integer < backend->conf.replicas)) {
+        apr_snprintf(call->why, sizeof call->why, "fewer than replicas=%d have it",
+                     backend->conf.replicas);
+        return APR_EGENERAL;
+    }
+    return status;
+}
+
+/* ------------------------------------------------------------------ the five verbs */
+
+static apr_status_t redis_load(bsession_backend_t *backend, const bsession_key_t *key,
+                               bsession_record_t *record, bsession_call_t *call)
+{
+    redis_word_t name = redis_key_word(backend, key, call->pool);
+    redis_word_t all[2] = { redis_word("HGETALL"), name }, left[2] = { redis_word("PTTL"), name };
+    redis_command_t commands[REDIS_LOAD_COMMANDS] = { { all, 2 }, { left, 2 } };
+    redis_question_t question = { .commands = commands, .ncommands = REDIS_LOAD_COMMANDS,
+                                  .reads = 1, .again = 1 };
+    redisReply *replies[REDIS_LOAD_COMMANDS];
+    apr_status_t status = ask(backend, key, &question, replies, call);
+
+    return status == APR_SUCCESS ? redis_record_read(record, replies[0], replies[1], call->pool)
+                                 : status;
+}
+
+/** What ends in more than 100,000 years does not end: the server, too, has to add it to its
+ *  clock. */
+static redis_word_t life(apr_time_t expires, apr_pool_t *pool)
+{
+    apr_time_t left;
+
+    if (expires == BSESSION_KEEP || expires == 0) {
+        return redis_word(expires == 0 ? "n" : "k");
+    }
+    left = expires - apr_time_now();
+    if (left > REDIS_LONGEST_LIFE) {
+        return redis_word("n");
+    }
+    return redis_number(pool, left > 0 ? (left + 999) / 1000 : 0);
+}
+
+static apr_status_t store(bsession_backend_t *backend, const bsession_key_t *key,
+                          const bsession_save_t *save, bsession_saved_t *saved,
+                          bsession_call_t *call)
+{
+    const bsession_record_t *record = save->record;
+    const bsession_fields_t *fields = &record->fields;
+    apr_size_t bytes = bsession_fields_bytes(fields);
+    redis_word_t *words = apr_palloc(call->pool, (11 + 2 * (apr_size_t)fields->count)
+                                                 * sizeof *words);
+    apr_uint64_t next = save->mode == BSESSION_REPLACE ? save->base + 1 : save->base;
+    redisReply *reply;
+    apr_status_t status;
+    int i, count = 4;
+
+    if ((save->max_bytes && bytes > save->max_bytes)
+        || (save->max_fields && (apr_size_t)fields->count > save->max_fields)) {
+        return APR_ENOSPC;
+    }
+    words[count++] = redis_word(save->mode == BSESSION_CREATE ? "c"
+                          : save->mode == BSESSION_PUT ? "p" : "r");
+    words[count++] = redis_number(call->pool, (apr_int64_t)save->base);
+    words[count++] = redis_number(call->pool, (apr_int64_t)next);
+    words[count++] = redis_number(call->pool, record->epoch);
+    words[count++] = life(record->expires, call->pool);
+    words[count++] = redis_number(call->pool, (apr_int64_t)bytes);
+    words[count].data = record->meta.data;
+    words[count++].len = record->meta.len;
+    for (i = 0; i < fields->count; i++) {
+        words[count].data = fields->list[i].name.data;
+        words[count++].len = fields->list[i].name.len;
+        words[count].data = fields->list[i].value.data;
+        words[count++].len = fields->list[i].value.len;
+    }
+    status = run(backend, key, &redis_store_script, words, count, save->mode == BSESSION_PUT, &reply,
+                 call);
+    saved->revision = next;
+    return status;
+}
+
+static void change_words(redis_word_t *words, const bsession_change_t *change, apr_pool_t *pool)
+{
+    static const char *const kinds[] = {
+        [BSESSION_SET] = "s", [BSESSION_ADD] = "a", [BSESSION_UNSET] = "u", [BSESSION_INCR] = "i",
+        [BSESSION_CLEAR] = "c"
+    };
+
+    words[0] = redis_word(kinds[change->kind]);
+    words[1] = words[2] = redis_word("");
+    if (change->kind != BSESSION_CLEAR) {
+        words[1].data = change->name.data;
+        words[1].len = change->name.len;
+    }
+    if (change->kind == BSESSION_INCR) {
+        words[2] = redis_number(pool, change->by);
+    }
+    else if (change->kind == BSESSION_SET || change->kind == BSESSION_ADD) {
+        words[2].data = change->value.data;
+        words[2].len = change->value.len;
+    }
+}
+
+static apr_status_t merge(bsession_backend_t *backend, const bsession_key_t *key,
+                          const bsession_save_t *save, bsession_saved_t *saved,
+                          bsession_call_t *call)
+{
+    redis_word_t *words = apr_palloc(call->pool, (9 + 3 * save->nchanges) * sizeof *words);
+    redisReply *reply;
+    apr_status_t status;
+    apr_size_t i;
+    int count = 4;
+
+    words[count++] = redis_number(call->pool, save->record->epoch);
+    words[count++] = life(save->record->expires, call->pool);
+    words[count++] = redis_number(call->pool, (apr_int64_t)save->max_bytes);
+    words[count++] = redis_number(call->pool, (apr_int64_t)save->max_fields);
+    words[count++] = redis_word("");
+    for (i = 0; i < save->nchanges; i++, count += 3) {
+        change_words(words + count, &save->changes[i], call->pool);
+    }
+    status = run(backend, key, &redis_merge_script, words, count, 0, &reply, call);
+    return status == APR_SUCCESS ? redis_merged_read(saved, save, reply, call) : status;
+}
+
+static apr_status_t redis_save(bsession_backend_t *backend, const bsession_key_t *key,
+                               const bsession_save_t *save, bsession_saved_t *saved,
+                               bsession_call_t *call)
+{
+    return save->mode == BSESSION_MERGE ? merge(backend, key, save, saved, call)
+                                        : store(backend, key, save, saved, call);
+}
+
+static apr_status_t redis_touch(bsession_backend_t *backend, const bsession_key_t *key,
+                                apr_time_t expires, bsession_call_t *call)
+{
+    redis_word_t words[5];
+    redisReply *reply;
+
+    words[4] = life(expires, call->pool);
+    return run(backend, key, &redis_touch_script, words, 5, 1, &reply, call);
+}
+
+static apr_status_t redis_remove(bsession_backend_t *backend, const bsession_key_t *key,
+                                 apr_uint64_t revision, bsession_call_t *call)
+{
+    redis_word_t words[5];
+    redisReply *reply;
+
+    words[4] = redis_number(call->pool, (apr_int64_t)revision);
+    return run(backend, key, &redis_remove_script, words, 5, 1, &reply, call);
+}
+
+#define REDIS_PROVIDER(scheme)               \
+    {                                        \
+        .abi        = BSESSION_PROVIDER_ABI, \
+        .name       = scheme,                \
+        .create     = redis_create,          \
+        .open       = redis_open,            \
+        .child_init = redis_child_init,      \
+        .load       = redis_load,            \
+        .save       = redis_save,            \
+        .touch      = redis_touch,           \
+        .remove     = redis_remove,          \
+        .scan       = redis_scan,            \
+        .load_many  = redis_load_many,       \
+        .stats      = redis_stats            \
+    }
+
+const bsession_provider_t bsession_redis_provider = REDIS_PROVIDER("redis");
+const bsession_provider_t bsession_rediss_provider = REDIS_PROVIDER("rediss");
+const bsession_provider_t bsession_redis_unix_provider = REDIS_PROVIDER("redis+unix");

@@ -1,0 +1,43 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/**
+ * @file redis_ask.h
+ * @brief A question to the server that holds a key, and its answer: what is sent again, and when.
+ *
+ * What never reached a server may be sent again, once, on a new connection. What may have reached it
+ * is sent again only where that does no harm. All within the deadline.
+ */
+#ifndef REDIS_ASK_H
+#define REDIS_ASK_H
+
+#include "redis_script.h"
+#include "redis_topology.h"
+
+typedef struct {
+    const redis_word_t *words;
+    int                 count;
+} redis_command_t;
+
+typedef struct {
+    const redis_command_t *commands;    /* sent together */
+    int                    ncommands;
+    redis_script_t        *script;      /* commands[0] begins EVALSHA, its digest; NULL: no script */
+    int                    reads;       /* changes nothing: may share the first flight with AUTH */
+    int                    again;       /* may be sent again though it may have been done */
+    int                    apart;       /* an error is the reply to one command, and no failure */
+} redis_question_t;
+
+/**
+ * `replies` has room for one a command; they live as long as call->pool.
+ * @return APR_SUCCESS: all of them are there, none an error; BSESSION_ECORRUPT: the key holds something
+ *         else; anything else: an outage, and call->why says which
+ */
+apr_status_t redis_ask(redis_topology_t *topology, const bsession_key_t *key,
+                       const redis_question_t *question, redisReply **replies,
+                       bsession_call_t *call);
+
+/** The same of a server that is chosen already: scans. */
+apr_status_t redis_ask_node(redis_node_t *node, const redis_question_t *question,
+                            redisReply **replies, bsession_call_t *call);
+
+#endif

@@ -1,0 +1,249 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/* Many records: SCAN, and then their loads in one flight. */
+
+#include "redis_backend.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "redis_record.h"
+
+#define SCAN_SLICE "100"
+
+redis_word_t redis_key_word(const bsession_backend_t *backend, const bsession_key_t *key,
+                            apr_pool_t *pool)
+{
+    redis_word_t made;
+    char *text = apr_palloc(pool, backend->conf.prefix_len + BSESSION_KEY_TEXT_SIZE);
+
+    memcpy(text, backend->conf.prefix, backend->conf.prefix_len);
+    backend->services->key_text(key, text + backend->conf.prefix_len);
+    made.data = text;
+    made.len = backend->conf.prefix_len + BSESSION_KEY_TEXT_SIZE - 1;
+    return made;
+}
+
+/* ------------------------------------------------------------------ several loads at once */
+
+/** Each key's HGETALL and PTTL, on this server, in one flight; one that is damaged hides no other. */
+static apr_status_t load_flight(redis_node_t *node, const redis_word_t *names, int count,
+                                redisReply **replies, bsession_call_t *call)
+{
+    redis_word_t *words = apr_palloc(call->pool, (apr_size_t)count * 4 * sizeof *words);
+    redis_command_t *commands = apr_palloc(call->pool, (apr_size_t)count * 2 * sizeof *commands);
+    redis_question_t question = { .commands = commands, .ncommands = 2 * count, .reads = 1,
+                                  .again = 1, .apart = 1 };
+    int i;
+
+    for (i = 0; i < count; i++) {
+        redis_word_t *four = words + 4 * i;
+
+        four[0] = redis_word("HGETALL");
+        four[2] = redis_word("PTTL");
+        four[1] = four[3] = names[i];
+        commands[2 * i].words = four;
+        commands[2 * i + 1].words = four + 2;
+        commands[2 * i].count = commands[2 * i + 1].count = 2;
+    }
+    return redis_ask_node(node, &question, replies, call);
+}
+
+/** Those of the keys that live on this server; `nodes` is where each does. */
+static apr_status_t load_from(bsession_backend_t *backend, redis_node_t *node, redis_node_t **nodes,
+                              const bsession_key_t *keys, int count, bsession_record_t *records,
+                              apr_status_t *statuses, bsession_call_t *call)
+{
+    redis_word_t *names = apr_palloc(call->pool, (apr_size_t)count * sizeof *names);
+    redisReply **replies = apr_palloc(call->pool, 2 * (apr_size_t)count * sizeof *replies);
+    apr_status_t status;
+    int i, n = 0;
+
+    for (i = 0; i < count; i++) {
+        if (nodes[i] == node) {
+            names[n++] = redis_key_word(backend, &keys[i], call->pool);
+        }
+    }
+    status = load_flight(node, names, n, replies, call);
+    for (i = 0, n = 0; i < count && status == APR_SUCCESS; i++) {
+        if (nodes[i] == node) {
+            statuses[i] = redis_record_read(&records[i], replies[2 * n], replies[2 * n + 1],
+                                            call->pool);
+            nodes[i] = NULL;
+            n++;
+        }
+    }
+    return status;
+}
+
+apr_status_t redis_load_many(bsession_backend_t *backend, const bsession_key_t *keys, int count,
+                             bsession_record_t *records, apr_status_t *statuses,
+                             bsession_call_t *call)
+{
+    redis_topology_t *topology = redis_topology_of(backend, call);
+    redis_node_t **nodes = apr_palloc(call->pool, ((apr_size_t)count + 1) * sizeof *nodes);
+    apr_status_t status = topology ? APR_SUCCESS : APR_ENOMEM;
+    int i;
+
+    for (i = 0; i < count && status == APR_SUCCESS; i++) {
+        status = redis_topology_node(topology, &keys[i], &nodes[i], call);
+    }
+    for (i = 0; i < count && status == APR_SUCCESS; i++) {
+        if (nodes[i]) {
+            status = load_from(backend, nodes[i], nodes, keys, count, records, statuses, call);
+        }
+    }
+    return status;
+}
+
+/* ------------------------------------------------------------------ scan */
+
+static int hex_digit(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/** Back from redis_key_word(); 0 where it is none of ours. */
+static int parse_key(bsession_key_t *key, const bsession_backend_t *backend, const redisReply *name)
+{
+    apr_size_t prefix = backend->conf.prefix_len, i;
+    const char *text;
+
+    if (name->type != REDIS_REPLY_STRING
+        || (apr_size_t)name->len != prefix + BSESSION_KEY_TEXT_SIZE - 1
+        || memcmp(name->str, backend->conf.prefix, prefix) != 0) {
+        return 0;
+    }
+    text = name->str + prefix;
+    key->space = *text++;
+    for (i = 0; i < sizeof key->bytes; i++) {
+        int high = hex_digit(text[2 * i]), low = hex_digit(text[2 * i + 1]);
+
+        if (high < 0 || low < 0) {
+            return 0;
+        }
+        key->bytes[i] = (unsigned char)(high << 4 | low);
+    }
+    return 1;
+}
+
+/** What stands for itself in a pattern of SCAN. */
+static const char *pattern_for(const bsession_backend_t *backend, char space, apr_pool_t *pool)
+{
+    char *pattern = apr_palloc(pool, 2 * backend->conf.prefix_len + 3), *to = pattern;
+    const char *from = backend->conf.prefix;
+
+    for (; *from; from++) {
+        if (strchr("*?[]\\^", *from)) {
+            *to++ = '\\';
+        }
+        *to++ = *from;
+    }
+    *to++ = space;
+    *to++ = '*';
+    *to = '\0';
+    return pattern;
+}
+
+static apr_status_t show(const redisReply *names, bsession_backend_t *backend, redis_node_t *node,
+                         bsession_visitor_t *visit, void *baton, bsession_call_t *call)
+{
+    redis_word_t *words = apr_palloc(call->pool, (names->elements + 1) * sizeof *words);
+    bsession_key_t *keys = apr_palloc(call->pool, (names->elements + 1) * sizeof *keys);
+    redisReply **replies = apr_palloc(call->pool, (2 * names->elements + 1) * sizeof *replies);
+    apr_status_t status = APR_SUCCESS;
+    int count = 0, i;
+
+    for (i = 0; i < (int)names->elements; i++) {
+        if (parse_key(&keys[count], backend, names->element[i])) {
+            words[count].data = names->element[i]->str;
+            words[count++].len = (apr_size_t)names->element[i]->len;
+        }
+    }
+    if (count) {
+        status = load_flight(node, words, count, replies, call);
+    }
+    for (i = 0; i < count && status == APR_SUCCESS; i++) {
+        bsession_record_t record;
+
+        if (redis_record_read(&record, replies[2 * i], replies[2 * i + 1], call->pool)
+            == APR_SUCCESS) {
+            status = visit(baton, &keys[i], &record);
+        }
+    }
+    return status;
+}
+
+/** cursor->at: the server's own cursor, and which server. */
+apr_status_t redis_scan(bsession_backend_t *backend, char space, bsession_cursor_t *cursor,
+                        bsession_visitor_t *visit, void *baton, bsession_call_t *call)
+{
+    redis_topology_t *topology = redis_topology_of(backend, call);
+    redis_word_t words[6] = {
+        redis_word("SCAN"), redis_word(apr_psprintf(call->pool, "%" APR_UINT64_T_FMT, cursor->at[0])),
+        redis_word("MATCH"), redis_word(pattern_for(backend, space, call->pool)),
+        redis_word("COUNT"), redis_word(SCAN_SLICE)
+    };
+    redis_command_t command = { words, 6 };
+    redis_question_t question = { .commands = &command, .ncommands = 1, .reads = 1, .again = 1 };
+    redis_node_t *node;
+    redisReply *reply;
+    apr_status_t status = topology ? redis_topology_nth(topology, cursor->at[1], &node, call)
+                                   : APR_ENOMEM;
+
+    if (status == APR_EOF) {
+        cursor->done = 1;
+        return APR_SUCCESS;
+    }
+    if (status == APR_SUCCESS) {
+        status = redis_ask_node(node, &question, &reply, call);
+    }
+    if (status != APR_SUCCESS) {
+        return status;
+    }
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2
+        || reply->element[0]->type != REDIS_REPLY_STRING
+        || reply->element[1]->type != REDIS_REPLY_ARRAY) {
+        return APR_EGENERAL;
+    }
+    status = show(reply->element[1], backend, node, visit, baton, call);
+    if (status == APR_SUCCESS) {
+        cursor->at[0] = strtoull(reply->element[0]->str, NULL, 10);
+        cursor->at[1] += cursor->at[0] == 0;
+    }
+    return status;
+}
+
+/* ------------------------------------------------------------------ numbers */
+
+/** A line `name:number` of INFO. */
+static apr_uint64_t info_number(const char *info, const char *name)
+{
+    const char *at = strstr(info, name);
+
+    return at ? strtoull(at + strlen(name), NULL, 10) : BSESSION_UNKNOWN;
+}
+
+void redis_stats(bsession_backend_t *backend, bsession_stats_t *stats, bsession_call_t *call)
+{
+    redis_topology_t *topology = redis_topology_of(backend, call);
+    redis_word_t memory[2] = { redis_word("INFO"), redis_word("memory") };
+    redis_word_t counts[2] = { redis_word("INFO"), redis_word("stats") };
+    redis_command_t commands[2] = { { memory, 2 }, { counts, 2 } };
+    redis_question_t question = { .commands = commands, .ncommands = 2, .reads = 1, .again = 1 };
+    redis_node_t *node;
+    redisReply *replies[2];
+
+    memset(stats, 0xff, sizeof *stats);     /* BSESSION_UNKNOWN */
+    if (!topology || redis_topology_nth(topology, 0, &node, call) != APR_SUCCESS
+        || redis_ask_node(node, &question, replies, call) != APR_SUCCESS
+        || !replies[0]->str || !replies[1]->str) {
+        return;
+    }
+    stats->bytes = info_number(replies[0]->str, "\nused_memory:");
+    stats->capacity = info_number(replies[0]->str, "\nmaxmemory:");
+    stats->evicted = info_number(replies[1]->str, "\nevicted_keys:");
+    if (stats->capacity == 0) {
+        stats->capacity = BSESSION_UNKNOWN;
+    }
+}
