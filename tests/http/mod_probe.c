@@ -20,6 +20,8 @@
  *     open=S/T/CALLS   outside of the request: store, token, calls separated by ";"; - is NULL
  *     thread=S/T/CALLS the same in another thread         closing=S/T/CALLS  when the connection ends
  *
+ * With the header X-Read-Early the body is read by a fixup, whatever handles the request.
+ *
  * Arguments are urlencoded. Results are ok or the name of a status; values follow "=", urlencoded,
  * and what is missing is "-".
  */
@@ -245,6 +247,16 @@ void probe_call(probe_t *p, char *name)
     }
 }
 
+static int probe_fixups(request_rec *r)
+{
+    probe_t p = { .r = r };
+
+    if (ap_is_initial_req(r) && apr_table_get(r->headers_in, "X-Read-Early")) {
+        call_read(&p, NULL);
+    }
+    return DECLINED;
+}
+
 static int probe_handler(request_rec *r)
 {
     probe_t *p;
@@ -303,6 +315,7 @@ static int probe_log(request_rec *r)
 
 static void probe_register(apr_pool_t *p)
 {
+    ap_hook_fixups(probe_fixups, NULL, NULL, APR_HOOK_LAST);
     ap_hook_handler(probe_handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_log_transaction(probe_log, NULL, NULL, APR_HOOK_MIDDLE);
     probe_register_hooks(p);
