@@ -20,6 +20,7 @@
 #include "environment.h"
 #include "lifecycle.h"
 #include "log.h"
+#include "request_headers.h"
 #include "response.h"
 #include "write_back.h"
 
@@ -282,7 +283,7 @@ static apr_status_t trailers_filter(ap_filter_t *f, apr_bucket_brigade *bb, ap_i
 
     if (status == APR_SUCCESS && !APR_BRIGADE_EMPTY(bb)
         && APR_BUCKET_IS_EOS(APR_BRIGADE_LAST(bb))) {
-        bs_drop_spoofed(f->r);
+        bs_request_headers_keep(f->r);
     }
     return status;
 }
@@ -306,7 +307,8 @@ static void insert_filters(request_rec *r)
     if (!bs_environment_is_prepared(visit, r)) {
         bs_environment_prepare(r);      /* an outage is for the filter to judge */
     }
-    if (visit->chunked) {
+    if (visit->chunked) {               /* a fixup may have read the body already */
+        bs_request_headers_keep(r);
         ap_add_input_filter_handle(trailers_filter_rec, NULL, r, r->connection);
     }
     save_before_upgrade(r, visit);

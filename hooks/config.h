@@ -10,6 +10,7 @@
 #include "httpd.h"
 #include "http_config.h"
 
+#include "selection.h"
 #include "session.h"
 
 extern module AP_MODULE_DECLARE_DATA bsession_module;
@@ -49,12 +50,10 @@ typedef struct {
     apr_int64_t          max_bytes;
     apr_int64_t          max_keys;
     int                  anonymous;         /* BSessionOnOutage */
-    int                  env;               /* bs_env_t */
-    apr_array_header_t  *env_keys;          /* of const char *, with BS_ENV_KEYS */
+    bs_selection_t       env;
+    bs_selection_t       header;
     int                  write_back;
 } bs_dir_conf_t;
-
-typedef enum { BS_ENV_OFF, BS_ENV_ALL, BS_ENV_KEYS } bs_env_t;
 
 /** A place that says anything of mode, cookie or store, remembered for check_config; a place that
  *  says several is there several times. */

@@ -18,6 +18,8 @@
  *     big=K:N          sets a value of N bytes            pid          of this child
  *     read             the body that the client sent
  *
+ * With the header X-Read-Early the body is read by a fixup, whatever handles the request.
+ *
  * Arguments are urlencoded. Results are ok or the name of a status; values follow "=", urlencoded,
  * and what is missing is "-".
  */
@@ -233,6 +235,16 @@ static void probe_call(probe_t *p, const char *name, char *arg)
     }
 }
 
+static int probe_fixups(request_rec *r)
+{
+    probe_t p = { .r = r };
+
+    if (ap_is_initial_req(r) && apr_table_get(r->headers_in, "X-Read-Early")) {
+        call_read(&p, NULL);
+    }
+    return DECLINED;
+}
+
 static int probe_handler(request_rec *r)
 {
     probe_t *p;
@@ -299,6 +311,7 @@ static int probe_log(request_rec *r)
 
 static void probe_register(apr_pool_t *p)
 {
+    ap_hook_fixups(probe_fixups, NULL, NULL, APR_HOOK_LAST);
     ap_hook_handler(probe_handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_log_transaction(probe_log, NULL, NULL, APR_HOOK_MIDDLE);
 }
