@@ -75,8 +75,8 @@ static void complain(request_rec *r, const apr_array_header_t *left_out)
 
     if (!visit->overfull) {
         visit->overfull = 1;
-        ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r, "left out of BSession-Data, a line of %d bytes at "
-                      "most, for want of room: %s", LONGEST_LINE,
+        ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r, "left out of BSession-Data, a line of %d "
+                      "bytes at most, for want of room: %s", LONGEST_LINE,
                       apr_array_pstrcat(r->pool, left_out, ' '));
     }
 }

@@ -2,8 +2,8 @@
 
 /**
  * @file selection.h
- * @brief What of a session applications are told: the keys that BSessionEnv or BSessionHeader names,
- *        and the facts beside them.
+ * @brief What of a session applications are told: the keys that BSessionEnv or BSessionHeader
+ *        names, and the facts beside them.
  */
 #ifndef BS_SELECTION_H
 #define BS_SELECTION_H

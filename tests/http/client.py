@@ -148,9 +148,11 @@ def h2(server, path, cookie=None):
 def _literals(fields):
     """Headers as HPACK has them without tables and without Huffman's code."""
     def text(value):
-        rest = len(value) - 127
-        length = [len(value)] if rest < 0 else [127, rest] if rest < 128 else [127, rest % 128 + 128, rest // 128]
-        return bytes(length) + value.encode()
+        more, length = len(value) - 127, [min(len(value), 127)]
+        while more >= 128:
+            length.append(more % 128 + 128)
+            more //= 128
+        return bytes(length + [more] * (len(value) >= 127)) + value.encode()
     return b"".join(b"\0" + text(n) + text(v) for n, v in fields.items())
 
 
