@@ -1,8 +1,8 @@
 # shellcheck shell=sh disable=SC2034 # $failed is for the end of the check
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 #
-# Sourced by the `check` of each example, with $address and $cookie_name set: visitors, what they ask,
-# and what must be so of the answers. At its end a check says `exit $failed`.
+# Sourced by the `check` of each example, with $address and $cookie_name set: visitors, what they
+# ask, and what must be so of the answers. At its end a check says `exit $failed`.
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -76,7 +76,8 @@ it_knows_a_name() {
     same "the page behind it knows the name, and escapes it" \
         '&lt;b&gt;Zoë&lt;/b&gt; &amp; &quot;Ann&quot;, 1+1=2 100%' "$(greeting)"
     same "what was counted before still is" 4 "$(number)"
-    same "the cookie is another" different "$([ "$before" = "$after" ] && echo same || echo different)"
+    same "the cookie is another" different \
+        "$([ "$before" = "$after" ] && echo same || echo different)"
     visit thief /
     same "the one from before the login opens nothing" "1 " "$(number) $(greeting)"
     visit bob /
