@@ -173,8 +173,10 @@ typedef void bsession_HOOK_bsession_destroyed_t(bsession_t *s, struct request_re
  *  store had no room for it, or somebody made it up. */
 typedef void bsession_HOOK_bsession_expired_t(bsession_t *s, struct request_rec *r);
 /** The answer of `r` is about to leave (or, a second time, the request is over), and what changed in
- *  the session is saved next: the last chance to put something there. */
-typedef void bsession_HOOK_bsession_saving_t(struct request_rec *r);
+ *  the session is saved next: the last chance to put something there. 0: the answer says what is not
+ *  so, such as a login that could not be stored; while that is possible it becomes a 503, whatever
+ *  BSessionOnOutage says. Else 1. */
+typedef int bsession_HOOK_bsession_saving_t(struct request_rec *r);
 
 APR_DECLARE_OPTIONAL_FN(const bsession_api_t *, bsession_api_of_version, (int version));
 
