@@ -335,16 +335,20 @@ static int is_ours_alone(bsession_t *session)
  *  answer is about to say that it is done. */
 static apr_status_t put_under_new_token(const kept_t *kept)
 {
+    bsession_t *session = kept->session;
     apr_status_t status;
 
-    if (is_empty(kept->rec.entries) && is_ours_alone(kept->session)) {
-        return bs->destroy(kept->session);
+    if (is_empty(kept->rec.entries) && is_ours_alone(session)) {
+        return bs->destroy(session);
     }
-    status = bs->rotate(kept->session);
+    if (bs->facts(session) & BSESSION_WAS_ANSWERED) {
+        return BSESSION_ELATE;
+    }
+    status = put(kept);                 /* first, since it can be refused: no rotation is for nothing */
     if (status == APR_SUCCESS) {
-        status = put(kept);
+        status = bs->rotate(session);
     }
-    return status == APR_SUCCESS ? bs->save(kept->session) : status;
+    return status == APR_SUCCESS ? bs->save(session) : status;
 }
 
 static void store(kept_t *kept)

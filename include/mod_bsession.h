@@ -79,6 +79,7 @@ typedef int (bsession_each_t)(void *baton, const char *key, const char *value, a
 #define BSESSION_WAS_ROTATED   0x04u    /**< a new token was made, or will be with the save */
 #define BSESSION_WAS_DESTROYED 0x08u
 #define BSESSION_WAS_MISSING   0x10u    /**< a token came, and there was no session for it */
+#define BSESSION_WAS_ANSWERED  0x20u    /**< headers have left: what needs a cookie is BSESSION_ELATE */
 
 /**
  * Keys are 1 to 128 bytes of UTF-8 without control characters, case-sensitive, and do not begin with

@@ -17,6 +17,7 @@
  *     flushonly        a brigade with nothing but FLUSH   late.CALL    at the end of the request
  *     big=K:N          sets a value of N bytes            pid          of this child
  *     read             the body that the client sent
+ *     sload sget=K sset=K:V sunset=K ssave   mod_session's own functions
  *
  * Arguments are urlencoded. Results are ok or the name of a status; values follow "=", urlencoded,
  * and what is missing is "-".
@@ -227,6 +228,7 @@ static void probe_call(probe_t *p, const char *name, char *arg)
     probe_call_t *other = probe_find(probe_other_calls, name);
     probe_call_t *api = probe_find(probe_api_calls, name);
 
+    other = other ? other : probe_find(probe_session_calls, name);
     p->result = other ? "done" : !api ? "unknown to the probe" : !p->s ? "off" : "done";
     if (other || (api && p->s)) {
         (other ? other : api)(p, arg);
