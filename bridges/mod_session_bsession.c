@@ -11,8 +11,8 @@
  * there is a SessionMaxAge, and a request that moves it must not undo what another one changed.
  *
  * mod_session asks for its record again and again, decodes and judges what it gets, and makes a new
- * one, known to nobody, where it does not like it. So one record serves the whole client request; it
- * is decoded and judged here, and emptied in place where it is not good.
+ * one, known to nobody, where it does not like it. So one record serves the whole client request;
+ * it is decoded and judged here, and emptied in place where it is not good.
  *
  * mod_session saves from an output filter, which internal redirects and error documents get around.
  * What it has not saved is saved when mod_bsession is about to.
@@ -62,7 +62,8 @@ typedef struct kept_t {
     session_rec    rec;
     request_rec   *r;                   /* whose configuration encodes it: the last that used it */
     apr_table_t   *users;               /* who is logged in, as stored */
-    int            lost;                /* a login or logout that the answer may speak of */
+    unsigned       stored : 1;          /* the session has our key */
+    unsigned       lost : 1;            /* a login or logout that the answer may speak of */
 } kept_t;
 
 /** Belongs to the client's request, and its subrequests and internal redirects find it. */
@@ -101,17 +102,9 @@ static int ends_with(const char *text, apr_size_t len, const char *suffix)
     return len >= rest && strncasecmp(text + len - rest, suffix, rest) == 0;
 }
 
-static int is_empty(const apr_table_t *entries)
+static int is_empty(const session_rec *rec)
 {
-    const apr_array_header_t *list = apr_table_elts(entries);
-    int i;
-
-    for (i = 0; i < list->nelts; i++) {
-        if (strcasecmp(APR_ARRAY_IDX(list, i, apr_table_entry_t).key, EXPIRY) != 0) {
-            return 0;
-        }
-    }
-    return 1;
+    return apr_table_elts(rec->entries)->nelts == (apr_table_get(rec->entries, EXPIRY) != NULL);
 }
 
 static apr_table_t *users_of(const session_rec *rec)
@@ -176,6 +169,15 @@ static void judge_expiry(kept_t *kept)
     }
 }
 
+/** A session that was destroyed or cleared meanwhile has nothing of mod_session's either. */
+static void follow(kept_t *kept)
+{
+    if (kept->stored && !bs->has(kept->session, KEY)) {
+        kept->stored = kept->rec.dirty = 0;
+        forget(kept);
+    }
+}
+
 static const char *tag_of(bsession_t *session)
 {
     const char *tag = bs->tag(session);
@@ -193,10 +195,11 @@ static void read_stored(kept_t *kept)
     if (!rec->encoded) {
         return;
     }
+    kept->stored = 1;
     status = mod_session.decode(kept->r, rec);
     if (status != OK) {
-        ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, kept->r, "session %s: what mod_session has stored "
-                      "could not be decoded; it counts as empty", tag_of(kept->session));
+        ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, kept->r, "session %s: what mod_session has "
+                      "stored could not be decoded; it counts as empty", tag_of(kept->session));
         forget(kept);
         return;
     }
@@ -262,6 +265,7 @@ static apr_status_t load(request_rec *r, session_rec **z)
     }
     kept->r = lasting(r);
     kept->rec.encoded = NULL;           /* it is decoded, and mod_session must not do so again */
+    follow(kept);
     judge_expiry(kept);
     *z = &kept->rec;
     return OK;
@@ -286,23 +290,10 @@ static const char *reason(apr_status_t status)
     }
 }
 
-static void complain(const kept_t *kept, apr_status_t status)
+static void complain(const kept_t *kept, int level, const char *why)
 {
-    if (reason(status) && (kept->rec.dirty || status != APR_EACCES)) {
-        ap_log_rerror(APLOG_MARK, status == BSESSION_EGONE ? APLOG_INFO : APLOG_WARNING, 0, kept->r,
-                      "session %s: what mod_session changed is dropped: %s", tag_of(kept->session),
-                      reason(status));
-    }
-}
-
-static apr_status_t unset(bsession_t *session)
-{
-    apr_status_t status = bs->has(session, KEY) ? bs->unset(session, KEY) : APR_SUCCESS;
-
-    if (status == APR_SUCCESS && bs->has(session, KEY_EXPIRY)) {
-        status = bs->unset(session, KEY_EXPIRY);
-    }
-    return status;
+    ap_log_rerror(APLOG_MARK, level, 0, kept->r, "session %s: what mod_session changed is dropped: "
+                  "%s", tag_of(kept->session), why);
 }
 
 /** Only what was changed is stored as a whole: all others just prolong. */
@@ -311,18 +302,13 @@ static apr_status_t put(const kept_t *kept)
     const session_rec *rec = &kept->rec;
     apr_status_t status;
 
-    if (is_empty(rec->entries)) {
-        return unset(kept->session);
-    }
-    if (!rec->dirty && rec->expiry) {
+    if (!is_empty(rec) && !rec->dirty && rec->expiry) {
         return bs->set(kept->session, KEY_EXPIRY,
                        apr_psprintf(rec->pool, "%" APR_TIME_T_FMT, rec->expiry));
     }
-    status = bs->set(kept->session, KEY, rec->encoded);
-    if (status == APR_SUCCESS && bs->has(kept->session, KEY_EXPIRY)) {
-        status = bs->unset(kept->session, KEY_EXPIRY);
-    }
-    return status;
+    status = is_empty(rec) ? bs->unset(kept->session, KEY)
+                           : bs->set(kept->session, KEY, rec->encoded);
+    return status == APR_SUCCESS ? bs->unset(kept->session, KEY_EXPIRY) : status;
 }
 
 /** Nothing but what mod_session keeps is in the session. */
@@ -331,20 +317,20 @@ static int is_ours_alone(bsession_t *session)
     return bs->count(session) <= bs->has(session, KEY) + bs->has(session, KEY_EXPIRY);
 }
 
-/** After a login or logout nobody may go on with the token from before it. It is stored at once: the
- *  answer is about to say that it is done. */
+/** After a login or logout nobody may go on with the token from before it. It is stored at once:
+ *  the answer is about to say that it is done. */
 static apr_status_t put_under_new_token(const kept_t *kept)
 {
     bsession_t *session = kept->session;
     apr_status_t status;
 
-    if (is_empty(kept->rec.entries) && is_ours_alone(session)) {
+    if (is_empty(&kept->rec) && is_ours_alone(session)) {
         return bs->destroy(session);
     }
     if (bs->facts(session) & BSESSION_WAS_ANSWERED) {
         return BSESSION_ELATE;
     }
-    status = put(kept);                 /* first, since it can be refused: no rotation is for nothing */
+    status = put(kept);                 /* first, since it may be refused */
     if (status == APR_SUCCESS) {
         status = bs->rotate(session);
     }
@@ -355,16 +341,18 @@ static void store(kept_t *kept)
 {
     apr_table_t *users = users_of(&kept->rec);
     int login = !are_among(users, kept->users), logout = !are_among(kept->users, users);
-    apr_status_t status;
+    apr_status_t status = login || logout ? put_under_new_token(kept) : put(kept);
 
-    status = login || (logout && kept->rec.dirty) ? put_under_new_token(kept) : put(kept);
     if (status == APR_SUCCESS) {
         kept->users = users;
     }
     else {
-        complain(kept, status);
+        if (reason(status) && (kept->rec.dirty || status != APR_EACCES)) {
+            complain(kept, status == BSESSION_EGONE ? APLOG_INFO : APLOG_WARNING, reason(status));
+        }
         kept->lost |= login || (logout && status != BSESSION_EGONE);
     }
+    kept->stored = bs->has(kept->session, KEY);
     kept->rec.dirty = 0;
 }
 
@@ -390,13 +378,13 @@ static void save_behind(kept_t *kept)
 {
     session_rec *rec = &kept->rec;
 
+    follow(kept);
     judge_expiry(kept);
     if (rec->maxage) {
         rec->expiry = apr_time_now() + apr_time_from_sec(rec->maxage);
     }
     if (mod_session.encode(kept->r, rec) != OK) {
-        ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, kept->r, "session %s: what mod_session changed is "
-                      "dropped: it could not be encoded", tag_of(kept->session));
+        complain(kept, APLOG_WARNING, "it could not be encoded");
         kept->lost |= !are_among(users_of(rec), kept->users);
         rec->dirty = 0;
         return;
@@ -479,14 +467,15 @@ static int check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, 
     (void)pconf, (void)plog, (void)ptemp;
     if (!mod_session.hook_load || !mod_session.hook_save || !mod_session.encode
         || !mod_session.decode) {
-        ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s, "mod_session_bsession needs mod_session: LoadModule "
-                     "session_module modules/mod_session.so");
+        ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s, "mod_session_bsession needs mod_session: "
+                     "LoadModule session_module modules/mod_session.so");
         return !OK;
     }
     bs = bsession_api();
     if (!bs) {
-        ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s, "mod_session_bsession needs mod_bsession, of its own "
-                     "version or a later one: LoadModule bsession_module modules/mod_bsession.so");
+        ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s, "mod_session_bsession needs mod_bsession, of "
+                     "its version or a later one: LoadModule bsession_module "
+                     "modules/mod_bsession.so");
         return !OK;
     }
     return OK;

@@ -1,9 +1,9 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * A third party's module, for tests: it stands between mod_session and its storage. What mod_session
- * gives to be saved goes into response headers, X-Saved and X-Dirty, before the storage gets it. With
- * `SessionProbe On` what is stored begins with "Coded:", and what does not begin so cannot be decoded.
+ * A third party's module, for tests: it stands between mod_session and its storage. What
+ * mod_session gives to be saved goes into response headers, X-Saved and X-Dirty, before the storage has it.
+ * With `SessionProbe On` what is stored begins with "Coded:", and what does not cannot be decoded.
  * `X-Fail: encode` (decode) in a request makes that fail.
  */
 #include <string.h>

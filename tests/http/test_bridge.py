@@ -133,6 +133,18 @@ def test_a_visitor_who_only_reads_leaves_no_trace(client):
     assert client.jar == {}
 
 
+@pytest.mark.parametrize("end,left", [("destroy", {}), ("clear", {"bsession"})])
+def test_an_application_that_ends_the_session_ends_this(client, end, left):
+    """Nothing of it comes back by what mod_session saves afterwards."""
+    for calls in [[end, "sget=a"], ["sset=a:2", end, "sget=a"]]:
+        client.results("sset=a:1", "sset=here-user:ann")
+        before = client.token
+        answer = client.probe("sget=a", *calls, at="/stay")
+        assert answer.results[-1] == "-" and client.jar.keys() == set(left)
+        assert client.token in (None, before)
+        assert client.results("count", "sget=a", "sget=here-user")[1:] == ["-", "-"]
+
+
 def test_the_last_entry_takes_the_key_with_it(client):
     client.results("sset=a:1", "set=own:1")
     assert client.results(f"has={KEY}", "count") == ["yes", "2"]
