@@ -2,9 +2,8 @@
 
 /*
  * Storage for httpd's own mod_session, and so for mod_auth_form, in the session that mod_bsession
- * keeps: `Session On` and `BSession On` at one place are enough. Where the directives of another
- * storage name that place, mod_session_cookie's or mod_session_dbd's, theirs is used: this one is
- * asked last.
+ * keeps, wherever both `Session On` and `BSession On` hold. Where another storage has directives,
+ * mod_session_cookie or mod_session_dbd, it is used: this one is asked last.
  *
  * All that mod_session keeps is the value of one private key, as mod_session encodes it, with the
  * password of mod_auth_form in it. When it ends is a second key: that moves with each request where

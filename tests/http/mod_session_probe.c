@@ -2,9 +2,9 @@
 
 /*
  * A third party's module, for tests: it stands between mod_session and its storage. What
- * mod_session gives to be saved goes into response headers, X-Saved and X-Dirty, before the storage has it.
- * With `SessionProbe On` what is stored begins with "Coded:", and what does not cannot be decoded.
- * `X-Fail: encode` (decode) in a request makes that fail.
+ * mod_session gives to be saved goes into response headers, X-Saved and X-Dirty, before the storage
+ * has it. With `SessionProbe On` what is stored begins with "Coded:", and what does not cannot be
+ * decoded. `X-Fail: encode` (decode) in a request makes that fail.
  */
 #include <string.h>
 
