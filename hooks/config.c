@@ -9,6 +9,7 @@
 #include "apr_strings.h"
 #include "http_core.h"
 
+#include "mod_bsession.h"
 #include "parse.h"
 
 #define STORES_KEY          "mod_bsession:stores"
@@ -357,6 +358,10 @@ static const char *set_env(cmd_parms *cmd, void *dir, const char *word)
     if (!bs_key_valid(word, strlen(word))) {
         return apr_psprintf(cmd->pool, "BSessionEnv: \"%s\" cannot be a key: 1 to 128 bytes of UTF-8, "
                             "no control characters, not beginning with _bs", word);
+    }
+    if (word[0] == BSESSION_PRIVATE[0]) {
+        return apr_psprintf(cmd->pool, "BSessionEnv: \"%s\" belongs to a module of httpd, as all keys "
+                            "do that begin with " BSESSION_PRIVATE, word);
     }
     conf->env = BS_ENV_KEYS;
     if (!conf->env_keys) {

@@ -69,8 +69,8 @@ typedef struct bsession_t bsession_t;
 /** Called for each key; return 0 to stop. */
 typedef int (bsession_each_t)(void *baton, const char *key, const char *value, apr_size_t len);
 
-/** A key that begins with this belongs to a module alone, whose name should follow: `All` of
- *  BSessionEnv and BSessionHeader passes it over, and no write-back header reaches it by name. */
+/** A key that begins with this belongs to a module alone, whose name should follow: no variable,
+ *  header, expression or log shows it, and no write-back header reaches it by name. */
 #define BSESSION_PRIVATE "~"
 
 /* What happened to a session in this request, so far. */

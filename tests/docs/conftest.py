@@ -11,6 +11,10 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "http")]
 
 import httpd  # noqa: E402
 
+# what examples of the pages use; a line of theirs that loads one changes nothing then
+MODS = ["rewrite", "proxy", "proxy_http", "session", "session_bsession", "request", "auth_form",
+        "authn_core", "authn_file", "authz_user", "allowmethods"]
+
 
 @pytest.fixture(scope="session")
 def build():
@@ -25,8 +29,7 @@ def server(build):
     made = []
 
     def make(config, **more):
-        made.append(httpd.Httpd(build, config, mods=["rewrite", "proxy", "proxy_http"],
-                                **more))
+        made.append(httpd.Httpd(build, config, mods=MODS, **more))
         return made[-1]
 
     yield make

@@ -4,7 +4,7 @@
  * A third party's module, for tests: it stands between mod_session and its storage. What
  * mod_session gives to be saved goes into response headers, X-Saved and X-Dirty, before the storage
  * has it. With `SessionProbe On` what is stored begins with "Coded:", and what does not cannot be
- * decoded. `X-Fail: encode` (decode) in a request makes that fail.
+ * decoded. `X-Fail: encode` in a request makes that fail, and `X-Fail: decode` that, after all.
  */
 #include <string.h>
 
@@ -68,13 +68,19 @@ static apr_status_t decode(request_rec *r, session_rec *z)
     if (!z->encoded) {
         return DECLINED;
     }
-    if (is_to_fail(r, "decode") || (is_coded(r) && strncmp(z->encoded, PREFIX, strlen(PREFIX)))) {
-        return HTTP_BAD_REQUEST;
-    }
     if (is_coded(r)) {
+        if (strncmp(z->encoded, PREFIX, strlen(PREFIX))) {
+            return HTTP_BAD_REQUEST;
+        }
         z->encoded += strlen(PREFIX);
     }
     return OK;
+}
+
+/* When mod_session's own has put the entries there. */
+static apr_status_t fail_late(request_rec *r, session_rec *z)
+{
+    return is_to_fail(r, "decode") && !apr_is_empty_table(z->entries) ? HTTP_BAD_REQUEST : OK;
 }
 
 static void probe_register(apr_pool_t *p)
@@ -82,4 +88,5 @@ static void probe_register(apr_pool_t *p)
     ap_hook_session_save(look_at_save, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_session_encode(encode, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_session_decode(decode, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_session_decode(fail_late, NULL, NULL, APR_HOOK_REALLY_LAST + 1);
 }

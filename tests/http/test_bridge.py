@@ -2,6 +2,7 @@
 mod_session itself promises is in test_mod_session.py, what mod_auth_form makes of it in test_auth_form.py."""
 
 import re
+import time
 
 import pytest
 
@@ -45,6 +46,7 @@ def server(start):
 </Location>
 <Location /stay>
     SessionMaxAge 100
+    ErrorDocument 404 /gone.html
 </Location>
 <LocationMatch "^/(cookie|both)">
     SessionCookieName appstock path=/
@@ -59,11 +61,21 @@ def server(start):
     BSessionEnv All
     BSessionWriteBack On
 </Location>
+<Location /shown>
+    SetHandler bsession-probe
+    Header set X-Shown "expr=%{BSESSION:~mod_session}%{BSESSION:own}"
+</Location>
+LogFormat "%{~mod_session}^BS %{own}^BS" shown
+CustomLog {dir}/shown.log shown
 <Location /sub.shtml>
     Options +Includes
     SetOutputFilter INCLUDES
 </Location>
 """, mods=[*MODS, "session_cookie", "include"], prepare=prepare)
+
+
+def us(seconds):
+    return int((time.time() + seconds) * 1e6)
 
 
 # -- one record for the client's whole request
@@ -119,6 +131,24 @@ def test_a_page_that_includes_one(client):
     client.results("sset=a:1")
     assert client.get("/sub.shtml").status == 200
     wait_until(lambda: has(client, "a", "from") == ["=1", "=ssi"], "the save after the answer")
+
+
+def test_it_is_prolonged_behind_an_error_document_too(client):
+    client.results(f"set={KEY}:{quote(f'a=1&expiry={us(20)}')}")
+    client.probe("sset=a:2", "return=404", at="/stay")
+    [stored] = client.results(f"get={KEY}")
+    assert int(re.search(r"expiry%3d(\d+)", stored, re.I)[1]) > us(90)
+
+
+def test_it_ends_between_requests_only(server, client):
+    """What was good when the request came is good until it is over: a slow login is not lost."""
+    end = us(1)
+    client.results(f"set={KEY}:{quote(f'a=1&expiry={end}')}")
+    gate = Gate(server)
+    with gate.passing(client, "sget=a", "sset=here-user:ann", gate.call, "sget=here-user", at="/stay"):
+        wait_until(lambda: us(0) > end, "the end of the session")
+    assert gate.answer.results[0] == "=1" and gate.answer.results[3] == "=ann"
+    assert has(client, "a", "here-user") == ["=1", "=ann"]
 
 
 def test_saved_by_hand(client):
@@ -276,7 +306,19 @@ def test_it_is_hidden_from_applications(server, client):
     for secret in "mod_session", "realm", "t0psecret":
         assert secret not in answer.text
     assert has(client, USER) == ["=ann"]
+    assert client.probe("sget=a", at="/shown").header("X-Shown") == "1"
     assert "t0psecret" not in server.log()
+    log = wait_until(lambda: (server.dir / "shown.log").read_text(), "the log")
+    assert "- 1\n" in log and "realm" not in log
+
+
+def test_it_is_nobody_s_by_name(build):
+    server = Httpd(build, "<Location />\nBSession On\nBSessionEnv cart ~mod_session\n</Location>\n")
+    try:
+        status, output = server.configtest()
+        assert status != 0 and 'BSessionEnv: "~mod_session" belongs to a module of httpd' in output
+    finally:
+        server.remove()
 
 
 # -- what a place forbids
@@ -307,6 +349,21 @@ def test_another_storage_keeps_its_places(client):
     assert client.results("sget=a") == ["-"]
     client.results("sset=a:2")
     assert client.results("sget=a", at="/cookie") == ["=1"] and has(client, "a") == ["=2"]
+
+
+def test_a_sealed_one(start):
+    """mod_session_crypto stands between mod_session and us."""
+    server = start(on("Session On") + """
+SessionCryptoDriver openssl
+<Location />
+    SessionCryptoPassphrase "of the site"
+</Location>
+""", mods=[*MODS, "session_crypto"])
+    client = server.client()
+    client.results("sset=a:plain")
+    [value] = client.results(f"get={KEY}")
+    assert len(value) > 40 and "plain" not in value
+    assert has(client, "a") == ["=plain"]
 
 
 def test_no_storage_at_all(server, client):
