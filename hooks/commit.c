@@ -99,10 +99,10 @@ static int save_slot(bs_slot_t *slot, apr_time_t deadline)
 }
 
 /** 0 where the response must become a 503. */
-static int save_all(bs_visit_t *visit)
+static int save_all(request_rec *r, bs_visit_t *visit)
 {
     bs_slot_t *slot;
-    int good = !visit->must_refuse;
+    int good = bs_lifecycle_saving(r) && !visit->must_refuse;
 
     for (slot = visit->slots; slot; slot = slot->next) {
         if (!save_slot(slot, 0)) {
@@ -153,11 +153,10 @@ static apr_status_t first_brigade(ap_filter_t *f, bs_visit_t *visit, apr_bucket_
         set_stage(f, REPLACING);
         return APR_SUCCESS;
     }
-    bs_lifecycle_saving(r);
+    if (!save_all(r, visit)) {
+        return refuse(f, bb);
+    }
     if (visit->slots || visit->required) {
-        if (!save_all(visit)) {
-            return refuse(f, bb);
-        }
         bs_response_finish(r, visit);
     }
     headers_leave(visit);
@@ -265,8 +264,7 @@ static void save_before_upgrade(request_rec *r, bs_visit_t *visit)
     if (r->main || !apr_table_get(r->headers_in, "Upgrade")) {
         return;
     }
-    bs_lifecycle_saving(r);
-    if (save_all(visit)) {
+    if (save_all(r, visit)) {
         bs_response_cookies(r, visit);
     }
     else {

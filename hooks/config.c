@@ -9,6 +9,7 @@
 #include "apr_strings.h"
 #include "http_core.h"
 
+#include "mod_bsession.h"
 #include "parse.h"
 
 #define STORES_KEY          "mod_bsession:stores"

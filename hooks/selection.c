@@ -45,6 +45,10 @@ const char *bs_selection_add(bs_selection_t *selection, const char *directive, c
         return apr_psprintf(p, "%s: \"%s\" cannot be a key: 1 to 128 bytes of UTF-8, no control "
                             "characters, not beginning with _bs", directive, word);
     }
+    if (word[0] == BSESSION_PRIVATE[0]) {
+        return apr_psprintf(p, "%s: \"%s\" belongs to a module of httpd, as all keys do that begin "
+                            "with " BSESSION_PRIVATE, directive, word);
+    }
     selection->which = BS_SELECT_KEYS;
     add_key(selection, word, p);
     return NULL;

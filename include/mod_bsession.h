@@ -69,8 +69,8 @@ typedef struct bsession_t bsession_t;
 /** Called for each key; return 0 to stop. */
 typedef int (bsession_each_t)(void *baton, const char *key, const char *value, apr_size_t len);
 
-/** A key that begins with this belongs to a module alone, whose name should follow: `All` of
- *  BSessionEnv and BSessionHeader passes it over, and no write-back header reaches it by name. */
+/** A key that begins with this belongs to a module alone, whose name should follow: no variable,
+ *  header, expression or log shows it, and no write-back header reaches it by name. */
 #define BSESSION_PRIVATE "~"
 
 /* What happened to a session in this request, so far. */
@@ -79,6 +79,7 @@ typedef int (bsession_each_t)(void *baton, const char *key, const char *value, a
 #define BSESSION_WAS_ROTATED   0x04u    /**< a new token was made, or will be with the save */
 #define BSESSION_WAS_DESTROYED 0x08u
 #define BSESSION_WAS_MISSING   0x10u    /**< a token came, and there was no session for it */
+#define BSESSION_WAS_ANSWERED  0x20u    /**< headers have left: what needs a cookie is BSESSION_ELATE */
 
 /**
  * Keys are 1 to 128 bytes of UTF-8 without control characters, case-sensitive, and do not begin with
@@ -173,8 +174,10 @@ typedef void bsession_HOOK_bsession_destroyed_t(bsession_t *s, struct request_re
  *  store had no room for it, or somebody made it up. */
 typedef void bsession_HOOK_bsession_expired_t(bsession_t *s, struct request_rec *r);
 /** The answer of `r` is about to leave (or, a second time, the request is over), and what changed in
- *  the session is saved next: the last chance to put something there. */
-typedef void bsession_HOOK_bsession_saving_t(struct request_rec *r);
+ *  the session is saved next: the last chance to put something there. 0: the answer says what is not
+ *  so, such as a login that could not be stored; while that is possible it becomes a 503, whatever
+ *  BSessionOnOutage says. Else 1. */
+typedef int bsession_HOOK_bsession_saving_t(struct request_rec *r);
 
 APR_DECLARE_OPTIONAL_FN(const bsession_api_t *, bsession_api_of_version, (int version));
 

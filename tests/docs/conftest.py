@@ -11,8 +11,11 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "http")]
 
 import httpd  # noqa: E402
 
-# what the examples of the pages need beside those that every test has
-MODULES = ["rewrite", "include", "proxy", "proxy_http", "proxy_fcgi", "proxy_uwsgi"]
+# what the examples of the pages need beside those that every test has; a line of theirs that loads
+# one changes nothing then
+MODULES = ["rewrite", "include", "proxy", "proxy_http", "proxy_fcgi", "proxy_uwsgi", "session",
+           "session_bsession", "request", "auth_form", "authn_core", "authn_file", "authz_user",
+           "allowmethods"]
 
 
 @pytest.fixture(scope="session")

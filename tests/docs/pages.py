@@ -5,6 +5,7 @@ import re
 TOP = pathlib.Path(__file__).resolve().parents[2]
 DIRECTIVES = TOP / "docs" / "directives.md"
 BACKEND = TOP / "docs" / "writing-a-backend.md"
+MOD_SESSION = TOP / "docs" / "mod_session.md"
 PAGES = [TOP / "README.md", *sorted((TOP / "docs").glob("*.md"))]
 
 

@@ -55,7 +55,8 @@ def processes_of(temp):
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_an_example_is_all_right(temp, name):
-    """The demo has the two routes of P45, and counts as in P47: each example says so itself."""
+    """The demo has the two routes of P45, and counts as in P47; login is P46: each example says so
+    itself."""
     done = run(temp, name, "--once")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "\nok: " in done.stdout and "not ok" not in done.stdout

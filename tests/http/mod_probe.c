@@ -19,6 +19,7 @@
  *     read             the body that the client sent      facts  token   of the API, too
  *     open=S/T/CALLS   outside of the request: store, token, calls separated by ";"; - is NULL
  *     thread=S/T/CALLS the same in another thread         closing=S/T/CALLS  when the connection ends
+ *     sload sget=K sset=K:V sunset=K ssave   mod_session's own functions
  *
  * With the header X-Read-Early the body is read by a fixup, whatever handles the request.
  *
@@ -241,6 +242,7 @@ void probe_call(probe_t *p, char *name)
     other = p->r ? probe_find(probe_other_calls, name) : NULL;
     api = probe_find(probe_api_calls, name);
 
+    other = other ? other : probe_find(probe_session_calls, name);
     p->result = other ? "done" : !api ? "unknown to the probe" : !p->s ? "off" : "done";
     if (other || (api && p->s)) {
         (other ? other : api)(p, arg);

@@ -2,7 +2,8 @@
 
 /**
  * @file probe.h
- * @brief Between mod_probe.c, which is a handler, and probe_api.c, which calls mod_bsession.h.
+ * @brief Between mod_probe.c, which is a handler, and those that do its calls: probe_api.c those of
+ *        mod_bsession.h, probe_session.c those of httpd's mod_session.
  */
 #ifndef PROBE_H
 #define PROBE_H
@@ -35,7 +36,7 @@ typedef struct {
 } probe_named_t;
 
 /** The calls of the API, ended by a NULL name. */
-extern const probe_named_t probe_api_calls[];
+extern const probe_named_t probe_api_calls[], probe_session_calls[];
 
 /** Runs one call, "name=argument"; what came of it is p->result. */
 void        probe_call(probe_t *p, char *word);
