@@ -24,6 +24,8 @@ static Suite *(*const suites[])(void) = {
     session_threads_suite,
     session_told_suite,
     session_life_suite,
+    cache_suite,
+    cache_clear_suite,
     memory_suite
 };
 

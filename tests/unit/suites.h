@@ -26,6 +26,8 @@ Suite *session_race_suite(void);
 Suite *session_threads_suite(void);
 Suite *session_told_suite(void);
 Suite *session_life_suite(void);
+Suite *cache_suite(void);
+Suite *cache_clear_suite(void);
 Suite *memory_suite(void);
 
 /** A pool for each test: a test case that has pool_setup and pool_teardown as its fixture
