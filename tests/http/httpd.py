@@ -68,7 +68,7 @@ class Build:
         self.module = self.stage / self.libexec.relative_to("/") / "mod_bsession.so"
         self.include = self.stage / pathlib.Path(apxs("INCLUDEDIR")).relative_to("/")
         self.work.mkdir(exist_ok=True)
-        self.probe = self._third_party("mod_probe", "probe_api", "probe_hooks")
+        self.probe = self._third_party("mod_probe", "probe_api", "probe_cache", "probe_hooks")
         self.fault = self._third_party("mod_fault")
 
     def _third_party(self, name, *more):
