@@ -17,6 +17,7 @@ static Suite *(*const suites[])(void) = {
     meta_suite,
     breaker_suite,
     store_call_suite,
+    store_many_suite,
     session_suite,
     session_outage_suite,
     session_login_suite,

@@ -330,14 +330,17 @@ END_TEST
 START_TEST(incr_counts)
 {
     apr_int64_t now = 0;
+    int saves;
 
     bed_is(cache_incr(&cache, "n", 3, &now), APR_SUCCESS);
     ck_assert_int_eq(now, 3);
     bed_is(cache_incr(&cache, "n", -5, &now), APR_SUCCESS);
     ck_assert_int_eq(now, -2);
     ck_assert_str_eq(cache_get(&cache, "n"), "-2");
+    saves = bed_calls(BS_VERB_SAVE);
     bed_is(cache_incr(&cache, "n", 0, &now), APR_SUCCESS);
     ck_assert_int_eq(now, -2);
+    ck_assert_int_eq(bed_calls(BS_VERB_SAVE), saves);
     bed_is(cache_incr(&cache, "n", 2, NULL), APR_SUCCESS);
     ck_assert_str_eq(cache_get(&cache, "n"), "0");
     bed_is(cache_incr(&cache, "new", 0, &now), APR_SUCCESS);

@@ -40,7 +40,7 @@ static void without_scan(void)
 
 static void clears(void)
 {
-    bs_cache_t other = cache_named("other"), longer = cache_named("things2");
+    bs_cache_t other = cache_named("others"), longer = cache_named("things2");
     bs_token_t token = bed_session("a", "1", NULL);
 
     fill(&cache, MANY);
@@ -473,7 +473,7 @@ static apr_status_t collect(void *baton, const bsession_bytes_t *key,
 
 START_TEST(each_shows_this_cache)
 {
-    bs_cache_t other = cache_named("other");
+    bs_cache_t other = cache_named("others");
     char seen[100] = "";
 
     bed_is(cache_set(&cache, "a", "1"), APR_SUCCESS);
