@@ -33,9 +33,9 @@
  *
  * A miss is an answer; an outage is not a miss. Never return APR_NOTFOUND because of a time-out.
  *
- * load, save, touch and remove are what sessions need. scan, sweep, stats and load_many serve what is
- * built on them (lists of a user's sessions, the sweeper, the operator's page, the cache), which this
- * version does not have yet: nobody calls them so far, and a store must do without being swept.
+ * load, save, touch and remove are what sessions need, and PUT, scan, stats and load_many what the
+ * cache does beside them. sweep serves a sweeper, which this version does not have yet: a store must
+ * do without being swept.
  *
  * WHAT EVERY BACKEND PROMISES
  *

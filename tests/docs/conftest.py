@@ -12,7 +12,8 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "http")]
 import httpd  # noqa: E402
 
 # what the examples of the pages need beside those that every test has
-MODULES = ["rewrite", "include", "proxy", "proxy_http", "proxy_fcgi", "proxy_uwsgi"]
+MODULES = ["rewrite", "include", "proxy", "proxy_http", "proxy_fcgi", "proxy_uwsgi", "authn_core",
+           "authn_socache", "ssl", "cache", "cache_socache"]
 
 
 @pytest.fixture(scope="session")
