@@ -163,9 +163,9 @@ class Fastcgi:
 class Fault:
     """What tests do to a store behind mod_fault.c; the layout is drawn there."""
 
-    VERBS = ["load", "create", "merge", "replace", "touch", "remove"]
+    VERBS = ["load", "create", "merge", "replace", "touch", "remove", "put", "scan"]
     MODES = ["pass", "fail", "lost", "delay", "forget", "corrupt", "conflict", "nospace", "garble",
-             "hang"]
+             "hang", "unable"]
     ROW = struct.Struct("<iiiI")
 
     def __init__(self, path):

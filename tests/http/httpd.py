@@ -69,7 +69,8 @@ class Build:
         self.module = installed / "mod_bsession.so"
         self.include = self.stage / pathlib.Path(apxs("INCLUDEDIR")).relative_to("/")
         self.work.mkdir(exist_ok=True)
-        self.probe = self._third_party("mod_probe", "probe_api", "probe_hooks", "probe_session")
+        self.probe = self._third_party("mod_probe", "probe_api", "probe_cache", "probe_hooks",
+                                       "probe_session")
         self.fault = self._third_party("mod_fault")
         # what tests may name in mods=, beside httpd's own
         self.ours = {"session_bsession": installed / "mod_session_bsession.so",

@@ -24,6 +24,9 @@ typedef struct {
     const char           *said;         /* by the calls before it, and not sent yet */
     const char           *internal;
     char                 *arg;          /* for a call in a thread */
+    bsession_cache_t     *cache;        /* the general cache that `cache` chose */
+    struct probe_socache *socache;      /* the one of httpd's that `socache` chose */
+    apr_interval_time_t   life;         /* of entries that come next */
     int                   code;         /* what the handler returns */
     int                   empty;        /* it sends nothing */
 } probe_t;
@@ -47,6 +50,11 @@ const char *probe_value(apr_pool_t *pool, const char *value, apr_size_t len);
 apr_size_t  probe_decode(char *text);
 /** Cuts "key:value" in two and decodes both; the value. */
 char       *probe_pair(char *arg, apr_size_t *len);
+
+/* In probe_cache.c. */
+extern const probe_named_t probe_cache_calls[];
+extern const command_rec   probe_directives[];
+void probe_register_cache(apr_pool_t *p);
 
 /* In probe_hooks.c. */
 extern module AP_MODULE_DECLARE_DATA probe_module;
