@@ -1,5 +1,7 @@
 """The pages of docs/applications.md do what that page says."""
 import re
+import shutil
+import subprocess
 
 import pytest
 
@@ -18,7 +20,7 @@ def code(name, language):
 
 
 @pytest.fixture
-def start(server, tmp_path):
+def start(server, build, tmp_path):
     """Starts what a section shows; its server of applications, if any, is stopped at the end."""
     served = []
 
@@ -53,12 +55,21 @@ def start(server, tmp_path):
         served.append(applications.node(program("app.js", code("A proxied service", "js"))))
         return proxied("A proxied service")
 
-    yield lambda which: {"cgi": cgi, "php": php, "python": python, "node": node}[which]()
+    def module():
+        program("mod_page.c", code("A module in C", "c"))
+        subprocess.run([shutil.which("apxs") or shutil.which("apxs2"), "-Wc,-Wall", "-Wc,-Werror",
+                        "-I", build.include, "-c", "mod_page.c"], cwd=tmp_path, check=True,
+                       capture_output=True)
+        return server(code("A module in C", "apache")
+                      .replace("modules/mod_page.so", str(tmp_path / ".libs" / "mod_page.so"))
+                      + TRIAL).start(), "/app"
+
+    yield lambda which: {"cgi": cgi, "php": php, "python": python, "node": node, "c": module}[which]()
     for one in served:
         one.stop()
 
 
-@pytest.mark.parametrize("which", ["cgi", "php", "python", "node"])
+@pytest.mark.parametrize("which", ["cgi", "php", "python", "node", "c"])
 def test_a_page_counts_greets_and_forgets(start, which):
     running, path = start(which)
     visitor = running.client()
