@@ -24,6 +24,7 @@
 #include "hooks/config.h"
 #include "hooks/environment.h"
 #include "hooks/expressions.h"
+#include "hooks/socache.h"
 
 #include "backends/memory.h"
 
@@ -38,6 +39,7 @@ static void register_hooks(apr_pool_t *p)
     bs_register_conditions(p);
     bs_register_expressions(p);
     bs_register_api(p);
+    bs_register_socache(p);
 }
 
 /* The only symbol that leaves this object. */

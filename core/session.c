@@ -73,7 +73,8 @@ unsigned bs_session_facts(bs_session_t *s)
 {
     bs_session_load(s);
     return s->facts | (s->table.nchanges ? BSESSION_WAS_CHANGED : 0)
-           | (s->rotating ? BSESSION_WAS_ROTATED : 0);
+           | (s->rotating ? BSESSION_WAS_ROTATED : 0)
+           | (s->headers_gone ? BSESSION_WAS_ANSWERED : 0);
 }
 
 /** Remember an outage: nothing of this session is asked or tried again in this request. */

@@ -10,9 +10,6 @@
 #include "log.h"
 #include "mod_bsession.h"
 
-/* Full jitter: a pause of anything up to this, which doubles with each try. */
-#define FIRST_PAUSE   500
-#define LONGEST_PAUSE 32000
 /* Two random keys that are the same mean that the generator is broken, not that one should go
  * on. */
 #define CREATE_TRIES  3
@@ -197,17 +194,6 @@ static apr_status_t rebase(bs_session_t *s, apr_time_t deadline)
     return status;
 }
 
-static void pause_between_tries(int tries, apr_time_t deadline)
-{
-    apr_interval_time_t most = tries < 7 ? FIRST_PAUSE << tries : LONGEST_PAUSE;
-    apr_time_t left = deadline - apr_time_now();
-    apr_uint32_t random = 0;
-
-    bs_random_bytes(&random, sizeof random);
-    most = random % (most + 1);
-    apr_sleep(most < left ? most : (left > 0 ? left : 0));
-}
-
 static apr_status_t update(bs_session_t *s, apr_time_t deadline)
 {
     apr_status_t status = s->stale ? rebase(s, deadline) : APR_SUCCESS;
@@ -216,7 +202,7 @@ static apr_status_t update(bs_session_t *s, apr_time_t deadline)
     for (tries = 0; status == APR_SUCCESS && bs_session_dirty(s); tries++) {
         status = update_once(s, deadline);
         if (status == APR_EMISMATCH && apr_time_now() < deadline) {
-            pause_between_tries(tries, deadline);
+            bs_store_pause(tries, deadline);
             status = rebase(s, deadline);
         }
     }
@@ -328,7 +314,7 @@ static apr_status_t remove_record(bs_session_t *s, apr_time_t deadline)
         if (status != APR_EMISMATCH || apr_time_now() >= deadline) {
             return status == APR_EMISMATCH ? APR_TIMEUP : status;
         }
-        pause_between_tries(tries, deadline);
+        bs_store_pause(tries, deadline);
         status = bs_session_find(s, &s->token, deadline);
         if (status != APR_SUCCESS) {
             return status;

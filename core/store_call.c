@@ -9,10 +9,14 @@
 #include "log.h"
 #include "parse.h"
 #include "record.h"
+#include "token.h"
 
 #define NOTICE_EVERY APR_UINT64_C(60000000000)
 /* A prober that was killed holds the probe for no longer than its call could have taken. */
 #define PROBE_SLACK  apr_time_from_sec(1)
+/* Full jitter: a pause of anything up to this, which doubles with each try. */
+#define FIRST_PAUSE   500
+#define LONGEST_PAUSE 32000
 
 typedef struct {
     bs_store_t       *store;
@@ -49,6 +53,13 @@ static bs_outcome_t outcome_of(apr_status_t status)
     }
 }
 
+int bs_is_outage(apr_status_t status)
+{
+    bs_outcome_t outcome = outcome_of(status);
+
+    return outcome == BS_UNKNOWN || outcome == BS_SPARED;
+}
+
 static void count(apr_uint64_t *counter)
 {
     __atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);
@@ -59,12 +70,15 @@ void bs_store_count(bs_store_t *store, bs_event_t event)
     count(&store->shared->events[event]);
 }
 
+static unsigned node_index(const bs_store_t *store, const bsession_key_t *key)
+{
+    return store->provider->node_of && key
+         ? store->provider->node_of(store->backend, key) % BSESSION_NODES : 0;
+}
+
 static bs_breaker_t *node_of(const bs_store_t *store, const bsession_key_t *key)
 {
-    unsigned node = store->provider->node_of && key
-                  ? store->provider->node_of(store->backend, key) : 0;
-
-    return &store->shared->nodes[node % BSESSION_NODES];
+    return &store->shared->nodes[node_index(store, key)];
 }
 
 int bs_store_is_open(const bs_store_t *store, const bsession_key_t *key)
@@ -205,6 +219,188 @@ apr_status_t bs_store_remove(bs_store_t *store, const bs_caller_t *caller,
     }
     return leave(&passage, store->provider->remove(store->backend, key, revision,
                                                    &passage.call));
+}
+
+/* ---- many at once ---- */
+
+typedef struct {
+    bsession_visitor_t *visit;
+    void               *baton;
+    apr_status_t        status;
+} viewing_t;
+
+static apr_status_t view(void *baton, const bsession_key_t *key, const bsession_record_t *record)
+{
+    viewing_t *viewing = baton;
+
+    viewing->status = viewing->visit(viewing->baton, key, record);
+    return viewing->status;
+}
+
+apr_status_t bs_store_scan(bs_store_t *store, const bs_caller_t *caller, char space,
+                           bsession_cursor_t *cursor, bsession_visitor_t *visit, void *baton)
+{
+    viewing_t viewing = { visit, baton, APR_SUCCESS };
+    passage_t passage;
+    apr_status_t status;
+
+    if (!enter(&passage, store, BS_VERB_SCAN, caller, NULL)) {
+        return BS_ESPARED;
+    }
+    status = store->provider->scan(store->backend, space, cursor, view, &viewing, &passage.call);
+    if (status == APR_SUCCESS || status == APR_ENOTIMPL) {
+        __atomic_store_n(&store->shared->scans, status == APR_SUCCESS ? 1 : -1, __ATOMIC_RELAXED);
+    }
+    if (viewing.status != APR_SUCCESS && status == viewing.status) {
+        leave(&passage, APR_SUCCESS);
+        return status;
+    }
+    return leave(&passage, status);
+}
+
+static apr_status_t look_away(void *baton, const bsession_key_t *key,
+                              const bsession_record_t *record)
+{
+    (void)baton;
+    (void)key;
+    (void)record;
+    return APR_SUCCESS;
+}
+
+apr_status_t bs_store_can_scan(bs_store_t *store, const bs_caller_t *caller)
+{
+    int scans = __atomic_load_n(&store->shared->scans, __ATOMIC_RELAXED);
+    bsession_cursor_t cursor = { 0 };
+
+    if (scans) {
+        return scans > 0 ? APR_SUCCESS : APR_ENOTIMPL;
+    }
+    return bs_store_scan(store, caller, 'c', &cursor, look_away, NULL);
+}
+
+static void load_one_by_one(bs_store_t *store, const bs_caller_t *caller,
+                            const bsession_key_t *keys, int n, bsession_record_t *records,
+                            apr_status_t *statuses)
+{
+    apr_time_t end = apr_time_now() + store->timeout;
+    apr_status_t outage = APR_SUCCESS;
+    int i;
+
+    for (i = 0; i < n; i++) {
+        statuses[i] = outage && apr_time_now() >= end
+                    ? outage : bs_store_load(store, caller, &keys[i], &records[i]);
+        if (bs_is_outage(statuses[i])) {
+            outage = statuses[i];
+        }
+    }
+}
+
+/* What of one call goes to one node: breakers are asked and told for each. */
+typedef struct {
+    passage_t    passage;
+    enum { UNASKED, PASSES, REFUSED } state;
+    apr_status_t status;
+} lane_t;
+
+/** Those that may be asked move to the front of `asked`; their places are in `at`. */
+static int choose(lane_t *lanes, bs_store_t *store, const bs_caller_t *caller,
+                  const bsession_key_t *keys, int n, bsession_key_t *asked, int *at)
+{
+    int i, nasked = 0;
+
+    for (i = 0; i < n; i++) {
+        lane_t *lane = &lanes[node_index(store, &keys[i])];
+
+        if (lane->state == UNASKED) {
+            lane->state = enter(&lane->passage, store, BS_VERB_LOAD, caller, &keys[i])
+                        ? PASSES : REFUSED;
+        }
+        if (lane->state == PASSES) {
+            asked[nasked] = keys[i];
+            at[nasked++] = i;
+        }
+    }
+    return nasked;
+}
+
+static void leave_all(lane_t *lanes, const bsession_call_t *call)
+{
+    int i;
+
+    for (i = 0; i < BSESSION_NODES; i++) {
+        if (lanes[i].state == PASSES) {
+            if (bs_is_outage(lanes[i].status)) {
+                memcpy(lanes[i].passage.call.why, call->why, sizeof call->why);
+            }
+            leave(&lanes[i].passage, lanes[i].status);
+        }
+    }
+}
+
+static void load_in_one_call(bs_store_t *store, const bs_caller_t *caller,
+                             const bsession_key_t *keys, int n, bsession_record_t *records,
+                             apr_status_t *statuses)
+{
+    lane_t *lanes = apr_pcalloc(caller->pool, BSESSION_NODES * sizeof *lanes);
+    bsession_key_t *asked = apr_palloc(caller->pool, (apr_size_t)n * sizeof *asked);
+    bsession_record_t *found = apr_pcalloc(caller->pool, (apr_size_t)n * sizeof *found);
+    apr_status_t *each = apr_pcalloc(caller->pool, (apr_size_t)n * sizeof *each), status;
+    int *at = apr_palloc(caller->pool, (apr_size_t)n * sizeof *at);
+    int i, nasked = choose(lanes, store, caller, keys, n, asked, at);
+    bsession_call_t call;
+
+    for (i = 0; i < n; i++) {
+        statuses[i] = BS_ESPARED;
+    }
+    if (nasked == 0) {
+        return;
+    }
+    call = lanes[node_index(store, &asked[0])].passage.call;
+    status = store->provider->load_many(store->backend, asked, nasked, found, each, &call);
+    for (i = 0; i < nasked; i++) {
+        lane_t *lane = &lanes[node_index(store, &asked[i])];
+
+        statuses[at[i]] = status == APR_SUCCESS ? each[i] : status;
+        records[at[i]] = found[i];
+        if (bs_is_outage(statuses[at[i]])) {
+            lane->status = statuses[at[i]];
+        }
+    }
+    leave_all(lanes, &call);
+}
+
+void bs_store_load_many(bs_store_t *store, const bs_caller_t *caller, const bsession_key_t *keys,
+                        int n, bsession_record_t *records, apr_status_t *statuses)
+{
+    if (store->provider->load_many) {
+        load_in_one_call(store, caller, keys, n, records, statuses);
+    }
+    else {
+        load_one_by_one(store, caller, keys, n, records, statuses);
+    }
+}
+
+/* ---- the rest ---- */
+
+void bs_store_stats(bs_store_t *store, const bs_caller_t *caller, bsession_stats_t *stats)
+{
+    bsession_call_t call = { .deadline = apr_time_now() + store->timeout, .pool = caller->pool };
+
+    memset(stats, 0xFF, sizeof *stats);                 /* BSESSION_UNKNOWN, all of them */
+    if (!bs_store_is_open(store, NULL)) {
+        store->provider->stats(store->backend, stats, &call);
+    }
+}
+
+void bs_store_pause(int tries, apr_time_t deadline)
+{
+    apr_interval_time_t most = tries < 7 ? FIRST_PAUSE << tries : LONGEST_PAUSE;
+    apr_time_t left = deadline - apr_time_now();
+    apr_uint32_t random = 0;
+
+    bs_random_bytes(&random, sizeof random);
+    most = random % (most + 1);
+    apr_sleep(most < left ? most : (left > 0 ? left : 0));
 }
 
 /* ---- the options that every store takes ---- */

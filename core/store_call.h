@@ -44,6 +44,8 @@ typedef struct {
     apr_uint64_t noticed;                               /* when a notice was last logged */
     int          warned_secure;                         /* a Secure cookie left without TLS, and the
                                                            log says so */
+    int          scans;                                 /* 1 = it can scan, -1 = it cannot, 0 = it
+                                                           was not asked yet */
 } bs_store_shared_t;
 
 typedef struct {
@@ -75,6 +77,26 @@ apr_status_t bs_store_touch(bs_store_t *store, const bs_caller_t *caller,
                             const bsession_key_t *key, apr_time_t expires);
 apr_status_t bs_store_remove(bs_store_t *store, const bs_caller_t *caller,
                              const bsession_key_t *key, apr_uint64_t revision);
+/** One slice; what the visitor ends it with is no failure of the store. */
+apr_status_t bs_store_scan(bs_store_t *store, const bs_caller_t *caller, char space,
+                           bsession_cursor_t *cursor, bsession_visitor_t *visit, void *baton);
+/** Whether the store can scan: APR_SUCCESS, APR_ENOTIMPL, or an outage. It is asked once. */
+apr_status_t bs_store_can_scan(bs_store_t *store, const bs_caller_t *caller);
+
+/** Many loads at once, in one call where the store has one for that. Each status is that of a load
+ *  of its own; after an outage that has taken the store's whole time the rest is not asked. */
+void         bs_store_load_many(bs_store_t *store, const bs_caller_t *caller,
+                                const bsession_key_t *keys, int n, bsession_record_t *records,
+                                apr_status_t *statuses);
+
+void         bs_store_stats(bs_store_t *store, const bs_caller_t *caller, bsession_stats_t *stats);
+
+/** Before try number `tries` + 1 of what others were faster at: a random pause, of more and more
+ *  time at most, and not past the deadline. */
+void         bs_store_pause(int tries, apr_time_t deadline);
+
+/** Whether a status of the store says nothing of what is stored. */
+int          bs_is_outage(apr_status_t status);
 
 /** Whether calls for this key would be refused now. */
 int          bs_store_is_open(const bs_store_t *store, const bsession_key_t *key);

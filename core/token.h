@@ -15,6 +15,7 @@
 
 #define BS_SELECTOR_SIZE   16
 #define BS_VERIFIER_SIZE   16
+#define BS_SHA256_SIZE     32
 #define BS_DIGEST_SIZE     16       /* of SHA-256, cut: the verifier has no more entropy either */
 #define BS_TOKEN_TEXT_LEN  43
 #define BS_TAG_SIZE        13       /* 12 digits and a NUL */
@@ -41,8 +42,11 @@ apr_status_t bs_token_renew_verifier(bs_token_t *token);
 int          bs_token_parse(bs_token_t *token, const char *text, apr_size_t len);
 void         bs_token_text(const bs_token_t *token, char text[BS_TOKEN_TEXT_LEN + 1]);
 
-/** Of the verifier. Any thread; the first call of each makes its context, which ends with it.
- *  APR_EGENERAL where that failed, or without bs_token_init. */
+/** SHA-256 of these pieces, one after the other. Any thread; the first call of each makes its
+ *  context, which ends with it. APR_EGENERAL where that failed, or without bs_token_init. */
+apr_status_t bs_sha256(const bsession_bytes_t *pieces, int count,
+                       unsigned char digest[BS_SHA256_SIZE]);
+/** Of the verifier; as bs_sha256. */
 apr_status_t bs_token_digest(const bs_token_t *token, unsigned char digest[BS_DIGEST_SIZE]);
 /** In constant time. */
 int          bs_digest_equal(const unsigned char *a, const unsigned char *b);

@@ -202,7 +202,19 @@ static const bsession_api_t api = {
     .facts   = api_facts,
     .token   = api_token,
     .open    = bs_api_open,
-    .close   = bs_api_close
+    .close   = bs_api_close,
+    .cache             = bs_api_cache,
+    .cache_get         = bs_api_cache_get,
+    .cache_has         = bs_api_cache_has,
+    .cache_set         = bs_api_cache_set,
+    .cache_add         = bs_api_cache_add,
+    .cache_delete      = bs_api_cache_delete,
+    .cache_incr        = bs_api_cache_incr,
+    .cache_decr        = bs_api_cache_decr,
+    .cache_get_many    = bs_api_cache_get_many,
+    .cache_set_many    = bs_api_cache_set_many,
+    .cache_delete_many = bs_api_cache_delete_many,
+    .cache_clear       = bs_api_cache_clear
 };
 
 APR_DECLARE_OPTIONAL_FN(const bsession_api_t *, bsession_api_of_version, (int version));

@@ -11,33 +11,17 @@
 #include "attach.h"
 #include "lifecycle.h"
 
-static bs_store_conf_t *find_store(const bs_dir_conf_t *conf, const server_rec *server,
-                                   const char *name)
-{
-    const bs_stores_t *stores = bs_server_conf(server)->stores;
-    bs_store_conf_t *store = name ? NULL : bs_conf_store(conf, server);
-    int i;
-
-    for (i = 0; name && !store && i < stores->list->nelts; i++) {
-        bs_store_conf_t *one = APR_ARRAY_IDX(stores->list, i, bs_store_conf_t *);
-
-        if (strcmp(one->store.name, name) == 0) {
-            store = one;
-        }
-    }
-    return store && store->store.shared ? store : NULL;
-}
-
 bsession_t *bs_api_open(server_rec *server, const char *name, const char *text, apr_pool_t *pool)
 {
     const bs_dir_conf_t *conf = ap_get_module_config(server->lookup_defaults, &bsession_module);
-    bs_store_conf_t *store = find_store(conf, server, name);
+    bs_store_conf_t *store = name ? bs_find_store(bs_server_conf(server)->stores, name)
+                                  : bs_conf_store(conf, server);
     bs_token_t token;
     bs_terms_t terms;
     bs_slot_t *slot;
     int presented;
 
-    if (!store) {
+    if (!store || !store->store.shared) {
         return NULL;
     }
     presented = text && bs_token_parse(&token, text, strlen(text));

@@ -7,7 +7,6 @@
 
 #include <string.h>
 
-#include "apr_lib.h"
 #include "apr_strings.h"
 #include "http_log.h"
 #include "http_protocol.h"
@@ -21,20 +20,19 @@ APLOG_USE_MODULE(bsession);
 
 /* ---- what clients must not say ---- */
 
-/** A name that Connection lists would be deleted by mod_proxy, ours that we are to add included. */
+/** A name that Connection lists would be deleted by mod_proxy, ours that we are to add included.
+ *  For mod_proxy a name ends at a space or a semicolon, too. */
 static void drop_from_connection(request_rec *r)
 {
-    const char *line = apr_table_get(r->headers_in, "Connection"), *kept = NULL;
+    static const char ends[] = ",; \t\v\f\r\n";
+    const char *line = apr_table_getm(r->pool, r->headers_in, "Connection"), *kept = NULL;
     char *rest, *word;
 
     if (!line || !ap_strcasestr(line, "bsession")) {
         return;
     }
-    for (word = apr_strtok(apr_pstrdup(r->pool, line), ",", &rest); word;
-         word = apr_strtok(NULL, ",", &rest)) {
-        while (apr_isspace(*word)) {
-            word++;
-        }
+    for (word = apr_strtok(apr_pstrdup(r->pool, line), ends, &rest); word;
+         word = apr_strtok(NULL, ends, &rest)) {
         if (!bs_is_our_header(word)) {
             kept = kept ? apr_pstrcat(r->pool, kept, ", ", word, NULL) : word;
         }
@@ -78,8 +76,10 @@ static void drop_redirected_variables(request_rec *r)
         while (strncmp(name, "REDIRECT_", 9) == 0) {
             name += 9;
         }
-        if (strncmp(name, "BSESSION", 8) == 0 || strcmp(name, "BS_NEW") == 0
-            || strcmp(name, "BS_EXPIRES") == 0 || strcmp(name, "BS_USER") == 0) {
+        if (strncmp(name, "BSESSION", 8) == 0
+            || strncmp(name, BS_CGI_PREFIX, BS_CGI_PREFIX_LEN) == 0
+            || strcmp(name, "BS_NEW") == 0 || strcmp(name, "BS_EXPIRES") == 0
+            || strcmp(name, "BS_USER") == 0) {
             apr_table_unset(r->subprocess_env, entries[i].key);
             i = -1;
         }

@@ -35,13 +35,21 @@ struct bs_slot_t {
     struct bsession_t  handles[2];      /* indexed by read_only */
 };
 
+/* The lines of BSessionHeader, which request_headers.c knows. */
+typedef struct bs_given_t bs_given_t;
+
+/** What one request, or subrequest, was told of its session: see environment.h. */
+typedef struct {
+    const void        *under;           /* the configuration that it had then */
+    const bs_given_t  *given;           /* NULL = no headers of ours */
+} bs_prepared_t;
+
 typedef struct {
     request_rec       *initial;
     const char        *cookies;         /* the Cookie header as it came, before ours is taken out */
     bs_slot_t         *slots;
-    const void        *prepared_under;  /* the configuration under which the environment of the initial
-                                           request was prepared: see environment.h */
-    unsigned           exported : 1;    /* some environment has variables of ours */
+    bs_prepared_t      prepared;        /* the initial request */
+    unsigned           exported : 1;    /* some environment may have variables of ours */
     unsigned           chunked : 1;     /* the request may have trailers */
     unsigned           required : 1;    /* Require bsession decided: the answer is private */
     unsigned           must_refuse : 1; /* it could not decide: the answer is a 503 */
@@ -49,6 +57,7 @@ typedef struct {
     unsigned           refused : 1;     /* and has left, to its end */
     unsigned           committed : 1;   /* headers have left, or are about to */
     unsigned           complained : 1;  /* a late change was refused, and the log says so */
+    unsigned           overfull : 1;    /* a key had no room in a header, and the log says so */
 } bs_visit_t;
 
 /** The first request of the visit. */
@@ -66,6 +75,14 @@ static inline bs_visit_t *bs_visit_of(const request_rec *r)
     return ap_get_module_config(bs_initial(r)->request_config, &bsession_module);
 }
 
+/** The initial request has it in its visit, any other where that one has the visit; NULL while it
+ *  was never prepared. */
+static inline bs_prepared_t *bs_prepared_of(bs_visit_t *visit, const request_rec *r)
+{
+    return r == visit->initial ? &visit->prepared
+         : ap_get_module_config(r->request_config, &bsession_module);
+}
+
 /** The slot that this request's configuration names, made on first use; NULL where BSession is
  *  Off. */
 bs_slot_t  *bs_slot_of(request_rec *r);
@@ -76,6 +93,10 @@ static inline int bs_is_our_header(const char *name)
 {
     return (name[0] | 0x20) == 'b' && strncasecmp(name, "bsession", 8) == 0;
 }
+
+/* How CGI spells such a name, in variables. */
+#define BS_CGI_PREFIX     "HTTP_BSESSION"
+#define BS_CGI_PREFIX_LEN 13
 
 /** Takes our names out of headers that a client sent, and out of what it lists in Connection. */
 void bs_drop_spoofed(request_rec *r);

@@ -20,6 +20,7 @@
 #include "environment.h"
 #include "lifecycle.h"
 #include "log.h"
+#include "request_headers.h"
 #include "response.h"
 #include "write_back.h"
 
@@ -98,10 +99,10 @@ static int save_slot(bs_slot_t *slot, apr_time_t deadline)
 }
 
 /** 0 where the response must become a 503. */
-static int save_all(bs_visit_t *visit)
+static int save_all(request_rec *r, bs_visit_t *visit)
 {
     bs_slot_t *slot;
-    int good = !visit->must_refuse;
+    int good = bs_lifecycle_saving(r) && !visit->must_refuse;
 
     for (slot = visit->slots; slot; slot = slot->next) {
         if (!save_slot(slot, 0)) {
@@ -152,11 +153,10 @@ static apr_status_t first_brigade(ap_filter_t *f, bs_visit_t *visit, apr_bucket_
         set_stage(f, REPLACING);
         return APR_SUCCESS;
     }
-    bs_lifecycle_saving(r);
+    if (!save_all(r, visit)) {
+        return refuse(f, bb);
+    }
     if (visit->slots || visit->required) {
-        if (!save_all(visit)) {
-            return refuse(f, bb);
-        }
         bs_response_finish(r, visit);
     }
     headers_leave(visit);
@@ -264,8 +264,7 @@ static void save_before_upgrade(request_rec *r, bs_visit_t *visit)
     if (r->main || !apr_table_get(r->headers_in, "Upgrade")) {
         return;
     }
-    bs_lifecycle_saving(r);
-    if (save_all(visit)) {
+    if (save_all(r, visit)) {
         bs_response_cookies(r, visit);
     }
     else {
@@ -282,7 +281,7 @@ static apr_status_t trailers_filter(ap_filter_t *f, apr_bucket_brigade *bb, ap_i
 
     if (status == APR_SUCCESS && !APR_BRIGADE_EMPTY(bb)
         && APR_BUCKET_IS_EOS(APR_BRIGADE_LAST(bb))) {
-        bs_drop_spoofed(f->r);
+        bs_request_headers_keep(f->r);
     }
     return status;
 }
@@ -306,7 +305,8 @@ static void insert_filters(request_rec *r)
     if (!bs_environment_is_prepared(visit, r)) {
         bs_environment_prepare(r);      /* an outage is for the filter to judge */
     }
-    if (visit->chunked) {
+    if (visit->chunked) {               /* a fixup may have read the body already */
+        bs_request_headers_keep(r);
         ap_add_input_filter_handle(trailers_filter_rec, NULL, r, r->connection);
     }
     save_before_upgrade(r, visit);

@@ -9,6 +9,7 @@
 #include "apr_strings.h"
 #include "http_core.h"
 
+#include "mod_bsession.h"
 #include "parse.h"
 
 #define STORES_KEY          "mod_bsession:stores"
@@ -29,7 +30,8 @@ void *bs_create_dir_conf(apr_pool_t *p, char *path)
     bs_dir_conf_t *conf = apr_pcalloc(p, sizeof *conf);
 
     (void)path;
-    conf->mode = conf->slide_on_write = conf->anonymous = conf->env = conf->write_back = BS_UNSET;
+    conf->mode = conf->slide_on_write = conf->anonymous = conf->write_back = BS_UNSET;
+    conf->env.which = conf->header.which = BS_UNSET;
     conf->idle = conf->absolute = BS_UNSET;
     conf->max_bytes = conf->max_keys = BS_UNSET;
     return conf;
@@ -58,8 +60,8 @@ void *bs_merge_dir_conf(apr_pool_t *p, void *outer, void *inner)
     INHERIT(max_bytes, BS_UNSET);
     INHERIT(max_keys, BS_UNSET);
     INHERIT(anonymous, BS_UNSET);
-    INHERIT(env, BS_UNSET);
-    merged->env_keys = in->env != BS_UNSET ? in->env_keys : out->env_keys;
+    merged->env = in->env.which != BS_UNSET ? in->env : out->env;
+    merged->header = in->header.which != BS_UNSET ? in->header : out->header;
     INHERIT(write_back, BS_UNSET);
     return merged;
 }
@@ -339,36 +341,12 @@ static const char *set_outage(cmd_parms *cmd, void *dir, const char *word)
 
 static const char *set_env(cmd_parms *cmd, void *dir, const char *word)
 {
-    static const char alone[] = "BSessionEnv takes Off, or All, or keys: not together";
-    bs_dir_conf_t *conf = speak(dir);
-    int off = strcasecmp(word, "off") == 0, all = strcasecmp(word, "all") == 0;
-    int i;
+    return bs_selection_add(&speak(dir)->env, cmd->cmd->name, word, cmd->pool);
+}
 
-    if (conf->env != BS_UNSET && (off || all || conf->env != BS_ENV_KEYS)) {
-        return alone;
-    }
-    if (off || all) {
-        conf->env = off ? BS_ENV_OFF : BS_ENV_ALL;
-        return NULL;
-    }
-    if (strchr(word, ',')) {
-        return apr_psprintf(cmd->pool, "BSessionEnv: keys are separated by spaces: \"%s\"", word);
-    }
-    if (!bs_key_valid(word, strlen(word))) {
-        return apr_psprintf(cmd->pool, "BSessionEnv: \"%s\" cannot be a key: 1 to 128 bytes of UTF-8, "
-                            "no control characters, not beginning with _bs", word);
-    }
-    conf->env = BS_ENV_KEYS;
-    if (!conf->env_keys) {
-        conf->env_keys = apr_array_make(cmd->pool, 8, sizeof(const char *));
-    }
-    for (i = 0; i < conf->env_keys->nelts; i++) {
-        if (strcmp(APR_ARRAY_IDX(conf->env_keys, i, const char *), word) == 0) {
-            return NULL;
-        }
-    }
-    APR_ARRAY_PUSH(conf->env_keys, const char *) = word;
-    return NULL;
+static const char *set_header(cmd_parms *cmd, void *dir, const char *word)
+{
+    return bs_selection_add(&speak(dir)->header, cmd->cmd->name, word, cmd->pool);
 }
 
 static const char *set_write_back(cmd_parms *cmd, void *dir, int on)
@@ -417,6 +395,8 @@ const command_rec bs_directives[] = {
                   "deny or anonymous: requests whose session cannot be had"),
     AP_INIT_ITERATE("BSessionEnv", set_env, NULL, RSRC_CONF | OR_AUTHCFG,
                     "Off, All, or the keys that become variables BSESSION_<key>"),
+    AP_INIT_ITERATE("BSessionHeader", set_header, NULL, RSRC_CONF | OR_AUTHCFG,
+                    "Off, All, or the keys that become the request header BSession-Data"),
     AP_INIT_FLAG("BSessionWriteBack", set_write_back, NULL, RSRC_CONF | OR_AUTHCFG,
                  "whether BSession-* headers of responses change the session"),
     { NULL, { NULL }, NULL, 0, 0, NULL }

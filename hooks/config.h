@@ -10,6 +10,7 @@
 #include "httpd.h"
 #include "http_config.h"
 
+#include "selection.h"
 #include "session.h"
 
 extern module AP_MODULE_DECLARE_DATA bsession_module;
@@ -49,12 +50,10 @@ typedef struct {
     apr_int64_t          max_bytes;
     apr_int64_t          max_keys;
     int                  anonymous;         /* BSessionOnOutage */
-    int                  env;               /* bs_env_t */
-    apr_array_header_t  *env_keys;          /* of const char *, with BS_ENV_KEYS */
+    bs_selection_t       env;
+    bs_selection_t       header;
     int                  write_back;
 } bs_dir_conf_t;
-
-typedef enum { BS_ENV_OFF, BS_ENV_ALL, BS_ENV_KEYS } bs_env_t;
 
 /** A place that says anything of mode, cookie or store, remembered for check_config; a place that
  *  says several is there several times. */
@@ -110,11 +109,16 @@ const char *bs_define_store(cmd_parms *cmd, int argc, char *const argv[]);
 /** The store of this name, which may be defined later. */
 bs_store_conf_t *bs_name_store(bs_stores_t *stores, const char *name, const char *at,
                                apr_pool_t *p);
+/** A store that is defined; NULL stands for the default one. NULL where there is none. */
+bs_store_conf_t *bs_find_store(const bs_stores_t *stores, const char *name);
 /** The hook: what no single directive can see. */
 int bs_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s);
 
 /* In config_start.c. */
 
+/** In the parent, after the configuration was read; a store that is open stays so. What is wrong is
+ *  logged. */
+apr_status_t bs_open_store(bs_store_conf_t *conf, server_rec *s, apr_pool_t *pconf);
 /** Registers check_config, post_config and child_init. */
 void bs_register_config_hooks(apr_pool_t *p);
 

@@ -26,7 +26,7 @@ APLOG_USE_MODULE(bsession);
 
 /* Part of the name under which a store's counters outlive a graceful restart: another layout of
  * bs_store_shared_t must not find them. */
-#define SHARED_LAYOUT   2
+#define SHARED_LAYOUT   3
 
 static void log_for_core(void *where, bs_level_t level, const char *text)
 {
@@ -67,13 +67,17 @@ static apr_status_t share(bs_store_conf_t *conf, apr_pool_t *process_pool, apr_p
     return APR_SUCCESS;
 }
 
-static apr_status_t open_store(bs_store_conf_t *conf, server_rec *s, apr_pool_t *pconf)
+apr_status_t bs_open_store(bs_store_conf_t *conf, server_rec *s, apr_pool_t *pconf)
 {
     bs_store_t *store = &conf->store;
     bsession_call_t call = { .deadline = apr_time_now() + store->timeout, .pool = pconf };
     int as_root = geteuid() == 0;
-    apr_status_t status = share(conf, s->process->pool, pconf);
+    apr_status_t status;
 
+    if (store->shared) {
+        return APR_SUCCESS;
+    }
+    status = share(conf, s->process->pool, pconf);
     if (status == APR_SUCCESS) {
         status = store->provider->open(store->backend,
                                        as_root ? (apr_int64_t)ap_unixd_config.user_id : -1,
@@ -160,7 +164,7 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
         if (!store->store.provider || (store->implied && !is_wanted(stores))) {
             continue;
         }
-        if (open_store(store, main_server, pconf) != APR_SUCCESS) {
+        if (bs_open_store(store, main_server, pconf) != APR_SUCCESS) {
             return HTTP_INTERNAL_SERVER_ERROR;
         }
     }

@@ -12,6 +12,8 @@
 #include "http_core.h"
 #include "http_log.h"
 
+#include "socache.h"
+
 APLOG_USE_MODULE(bsession);
 
 #define STORE_TIMEOUT apr_time_from_sec(2)
@@ -75,6 +77,20 @@ bs_store_conf_t *bs_name_store(bs_stores_t *stores, const char *name, const char
     store->named_at = at;
     APR_ARRAY_PUSH(stores->list, bs_store_conf_t *) = store;
     return store;
+}
+
+bs_store_conf_t *bs_find_store(const bs_stores_t *stores, const char *name)
+{
+    int i;
+
+    for (i = 0; name && i < stores->list->nelts; i++) {
+        bs_store_conf_t *store = APR_ARRAY_IDX(stores->list, i, bs_store_conf_t *);
+
+        if (store->store.provider && strcmp(store->store.name, name) == 0) {
+            return store;
+        }
+    }
+    return name ? NULL : stores->fallback;
 }
 
 static int is_given_before(char *const words[], int at, apr_size_t name_len)
@@ -330,7 +346,8 @@ int bs_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, serv
         ap_log_error(APLOG_MARK, APLOG_CRIT, 0, s, "the default store, memory:, %s", wrong);
         return HTTP_INTERNAL_SERVER_ERROR;
     }
-    if (check_names(stores, s) != OK || check_server_names(s) != OK) {
+    if (check_names(stores, s) != OK || check_server_names(s) != OK
+        || bs_check_socaches(pconf, s) != OK) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     if (check_choice(stores, s, ptemp) != OK) {

@@ -12,7 +12,7 @@
 #include "http_request.h"
 
 #include "commit.h"
-#include "log.h"
+#include "request_headers.h"
 
 APLOG_USE_MODULE(bsession);
 
@@ -117,33 +117,22 @@ static void select_field(variables_t *variables, const bsession_field_t *field)
     variables->count++;
 }
 
-static void select_fields(variables_t *variables, const bs_dir_conf_t *conf, const bs_table_t *table,
-                          apr_pool_t *p)
+static void select_fields(variables_t *variables, const bs_selection_t *selection,
+                          const bs_table_t *table, apr_pool_t *p)
 {
+    bs_selected_t selected;
     apr_size_t room = 0;
     int i;
 
-    for (i = 0; i < table->fields.count; i++) {
-        room += PREFIX_LEN + table->fields.list[i].name.len + 1;
+    bs_selected_fields(&selected, selection, table, p);
+    for (i = 0; i < selected.count; i++) {
+        room += PREFIX_LEN + selected.list[i]->name.len + 1;
     }
     variables->count = 0;
-    variables->list = apr_palloc(p, (apr_size_t)table->fields.count * sizeof(variable_t));
+    variables->list = apr_palloc(p, (apr_size_t)selected.count * sizeof(variable_t));
     variables->names = apr_palloc(p, room);
-    if (conf->env == BS_ENV_ALL) {
-        for (i = 0; i < table->fields.count; i++) {
-            if (table->fields.list[i].name.data[0] != BSESSION_PRIVATE[0]) {
-                select_field(variables, &table->fields.list[i]);
-            }
-        }
-        return;
-    }
-    for (i = 0; i < conf->env_keys->nelts; i++) {
-        const char *key = APR_ARRAY_IDX(conf->env_keys, i, const char *);
-        const bsession_field_t *field = bs_table_find(table, key, strlen(key));
-
-        if (field) {
-            select_field(variables, field);
-        }
+    for (i = 0; i < selected.count; i++) {
+        select_field(variables, selected.list[i]);
     }
 }
 
@@ -152,7 +141,7 @@ static void export_keys(request_rec *r, const bs_dir_conf_t *conf, const bs_tabl
     variables_t variables;
     int i;
 
-    select_fields(&variables, conf, table, r->pool);
+    select_fields(&variables, &conf->env, table, r->pool);
     for (i = 0; i < variables.count; i++) {
         const bsession_field_t *field = variables.list[i].field;
 
@@ -166,33 +155,31 @@ static void export_keys(request_rec *r, const bs_dir_conf_t *conf, const bs_tabl
     }
 }
 
-/** Decimal, for a time in seconds; much of what apr_psprintf costs is not needed for it. */
-static const char *seconds_text(apr_pool_t *p, apr_time_t time)
-{
-    char digits[24];
-    int at = sizeof digits;
-    apr_int64_t left = apr_time_sec(time);
-
-    do {
-        digits[--at] = (char)('0' + left % 10);
-        left /= 10;
-    } while (left > 0);
-    return apr_pstrmemdup(p, digits + at, sizeof digits - (apr_size_t)at);
-}
-
 static void export_facts(request_rec *r, const bs_session_t *s)
 {
-    char *tag = apr_palloc(r->pool, BS_TAG_SIZE);
+    bs_facts_t facts;
 
-    bs_key_tag(&s->key, tag);
-    apr_table_addn(r->subprocess_env, "BSESSION", tag);
-    apr_table_addn(r->subprocess_env, "BS_NEW", s->had_record ? "0" : "1");
-    apr_table_addn(r->subprocess_env, "BS_EXPIRES", seconds_text(r->pool, s->record.expires));
+    bs_facts_of(&facts, s, r->pool);
+    apr_table_addn(r->subprocess_env, "BSESSION", facts.tag);
+    apr_table_addn(r->subprocess_env, "BS_NEW", facts.is_new);
+    apr_table_addn(r->subprocess_env, "BS_EXPIRES", facts.expires);
+}
+
+/** As the environment has our own names, and those of our headers in CGI. */
+static int is_our_variable(const char *name)
+{
+    if (name[0] == 'H') {
+        return strncmp(name, BS_CGI_PREFIX, BS_CGI_PREFIX_LEN) == 0;
+    }
+    return name[0] == 'B' && name[1] == 'S'
+           && (strncmp(name, PREFIX, PREFIX_LEN) == 0 || strcmp(name, "BSESSION") == 0
+               || strcmp(name, "BS_NEW") == 0 || strcmp(name, "BS_EXPIRES") == 0);
 }
 
 /** Nobody else says these: what an earlier preparation left, when a request is prepared again,
- *  or what SetEnv made up. Behind this names need not be looked for when they are added, which
- *  for a table whose names all begin alike is most of the work. */
+ *  what a page's own variables hand down to a subrequest, or what SetEnv made up. Behind this
+ *  names need not be looked for when they are added, which for a table whose names all begin
+ *  alike is most of the work. */
 static void withdraw(request_rec *r)
 {
     const apr_array_header_t *variables = apr_table_elts(r->subprocess_env);
@@ -200,19 +187,37 @@ static void withdraw(request_rec *r)
     int i;
 
     for (i = 0; i < variables->nelts; i++) {
-        const char *name = entries[i].key;
-
-        if (name[0] == 'B' && name[1] == 'S'
-            && (strncmp(name, PREFIX, PREFIX_LEN) == 0 || strcmp(name, "BSESSION") == 0
-                || strcmp(name, "BS_NEW") == 0 || strcmp(name, "BS_EXPIRES") == 0)) {
-            apr_table_unset(r->subprocess_env, name);
+        if (is_our_variable(entries[i].key)) {
+            apr_table_unset(r->subprocess_env, entries[i].key);
             i = -1;
         }
     }
 }
 
+static int exports_here(const bs_dir_conf_t *conf)
+{
+    return (conf->env.which > BS_SELECT_NONE || conf->header.which > BS_SELECT_NONE)
+           && bs_mode(conf) != BS_OFF;
+}
+
+static void export_to(request_rec *r, bs_prepared_t *prepared, const bs_session_t *s)
+{
+    const bs_dir_conf_t *conf = bs_dir_conf(r);
+
+    if (conf->env.which > BS_SELECT_NONE) {
+        export_keys(r, conf, &s->table);
+        if (s->state == BS_PRESENT) {
+            export_facts(r, s);
+        }
+    }
+    /* what is the end of a TRACE shows its headers to the client */
+    if (conf->header.which > BS_SELECT_NONE && r->method_number != M_TRACE) {
+        bs_request_headers_give(r, prepared, s);
+    }
+}
+
 /** 0 where the session is wanted and cannot be had. */
-static int export_session(request_rec *r, const bs_dir_conf_t *conf)
+static int export_session(request_rec *r, bs_prepared_t *prepared)
 {
     bs_slot_t *slot = bs_slot_of(r);
 
@@ -220,22 +225,22 @@ static int export_session(request_rec *r, const bs_dir_conf_t *conf)
         return 1;
     }
     if (bs_session_load(slot->session) == APR_SUCCESS) {
-        export_keys(r, conf, &slot->session->table);
-        if (slot->session->state == BS_PRESENT) {
-            export_facts(r, slot->session);
-        }
+        export_to(r, prepared, slot->session);
     }
     return !slot->session->outage || slot->anonymous;
 }
 
-static void note_prepared(bs_visit_t *visit, request_rec *r)
+static bs_prepared_t *note_prepared(bs_visit_t *visit, request_rec *r)
 {
-    if (r == visit->initial) {
-        visit->prepared_under = r->per_dir_config;
+    bs_prepared_t *prepared = bs_prepared_of(visit, r);
+
+    if (!prepared) {
+        prepared = apr_palloc(r->pool, sizeof *prepared);
+        ap_set_module_config(r->request_config, &bsession_module, prepared);
     }
-    else {
-        ap_set_module_config(r->request_config, &bsession_module, r->per_dir_config);
-    }
+    prepared->under = r->per_dir_config;
+    prepared->given = NULL;
+    return prepared;
 }
 
 /** TRACE shows the client what it sent, but where it is passed on. */
@@ -246,33 +251,30 @@ static int is_echo(const request_rec *r)
 
 int bs_environment_prepare(request_rec *r)
 {
-    const bs_dir_conf_t *conf = bs_dir_conf(r);
     bs_visit_t *visit = bs_visit_of(r);
+    bs_prepared_t *prepared;
     int exports;
 
-    if (is_echo(r)) {
+    if (is_echo(r) || (visit && bs_environment_is_prepared(visit, r))) {
         return 1;
     }
     if (bs_has_our_header(r->headers_in)) {
-        bs_drop_spoofed(r);
+        bs_drop_spoofed(r);             /* and what an earlier preparation gave */
     }
     if (!visit) {                       /* the document of an early error has no session; nor a token */
         hide_cookies(r);
         return 1;
     }
-    if (bs_environment_is_prepared(visit, r)) {
-        return 1;
-    }
     if (visit->cookies) {
         hide_cookies(r);
     }
-    exports = conf->env > BS_ENV_OFF && bs_mode(conf) != BS_OFF;
+    exports = exports_here(bs_dir_conf(r));
     if (exports || visit->exported) {
         withdraw(r);
         visit->exported = 1;
     }
-    note_prepared(visit, r);
-    return !exports || export_session(r, conf);
+    prepared = note_prepared(visit, r);
+    return !exports || export_session(r, prepared);
 }
 
 /** A subrequest is not refused: the page that it is part of is, by the commit filter. Nor is the

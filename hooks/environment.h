@@ -2,21 +2,20 @@
 
 /**
  * @file environment.h
- * @brief What applications see: the session's keys as variables, and no cookie of ours.
+ * @brief What applications see: the session's keys as variables and as request headers, and no
+ *        cookie of ours.
  */
 #ifndef BS_ENVIRONMENT_H
 #define BS_ENVIRONMENT_H
 
 #include "attach.h"
 
-/** Whether this request was prepared under the configuration it has now. The initial request
- *  remembers it in the visit, any other where the initial one has its visit. */
-static inline int bs_environment_is_prepared(const bs_visit_t *visit, const request_rec *r)
+/** Whether this request was prepared under the configuration it has now. */
+static inline int bs_environment_is_prepared(bs_visit_t *visit, const request_rec *r)
 {
-    const void *under = r == visit->initial ? visit->prepared_under
-                      : ap_get_module_config(r->request_config, &bsession_module);
+    const bs_prepared_t *prepared = bs_prepared_of(visit, r);
 
-    return under == r->per_dir_config;
+    return prepared && prepared->under == r->per_dir_config;
 }
 
 /** Idempotent. 0 where the session is wanted here and cannot be had. */

@@ -46,7 +46,7 @@ static const char *session_value(ap_expr_eval_ctx_t *ctx, const void *data, cons
     bs_slot_t *slot = ctx->r ? bs_slot_of(ctx->r) : NULL;
 
     (void)data;
-    if (slot) {
+    if (slot && key[0] != BSESSION_PRIVATE[0]) {
         field = bs_session_get(slot->session, key);
     }
     return field ? as_one_line(ctx->r, field) : "";
@@ -102,7 +102,7 @@ static const char *log_value(request_rec *r, char *key)
     const bs_slot_t *slot = slot_to_log(r);
     const bsession_field_t *field;
 
-    if (!slot || slot->session->state == BS_UNASKED) {
+    if (!slot || slot->session->state == BS_UNASKED || key[0] == BSESSION_PRIVATE[0]) {
         return "-";
     }
     if (strcmp(key, ":tag") == 0) {

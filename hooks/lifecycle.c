@@ -8,7 +8,7 @@
 /* What APR keeps for each listener. The four events are alike: one of them stands for all. */
 #define BS_DECLARE(type) type
 APR_DECLARE_EXTERNAL_HOOK(bsession, BS, void, bsession_created, (bsession_t *s, request_rec *r))
-APR_DECLARE_EXTERNAL_HOOK(bsession, BS, void, bsession_saving, (request_rec *r))
+APR_DECLARE_EXTERNAL_HOOK(bsession, BS, int, bsession_saving, (request_rec *r))
 
 typedef bsession_LINK_bsession_created_t event_listener_t;
 typedef bsession_LINK_bsession_saving_t saving_listener_t;
@@ -63,13 +63,14 @@ void bs_lifecycle_watch(bs_slot_t *slot, request_rec *r)
     }
 }
 
-void bs_lifecycle_saving(request_rec *r)
+int bs_lifecycle_saving(request_rec *r)
 {
-    int i;
+    int i, good = 1;
 
     for (i = 0; i < saving.count; i++) {
         const saving_listener_t *listener = saving.list;
 
-        listener[i].pFunc(r);
+        good &= listener[i].pFunc(r) != 0;
     }
+    return good;
 }

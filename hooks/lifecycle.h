@@ -16,7 +16,8 @@ void bs_lifecycle_start(void);
  *  client's request, or NULL. */
 void bs_lifecycle_watch(bs_slot_t *slot, request_rec *r);
 
-/** The answer is about to leave, or the request is over: the session is saved next. */
-void bs_lifecycle_saving(request_rec *r);
+/** The answer is about to leave, or the request is over: the session is saved next. 0 where somebody
+ *  knows that the answer must not leave. */
+int  bs_lifecycle_saving(request_rec *r);
 
 #endif

@@ -33,9 +33,9 @@
  *
  * A miss is an answer; an outage is not a miss. Never return APR_NOTFOUND because of a time-out.
  *
- * load, save, touch and remove are what sessions need. scan, sweep, stats and load_many serve what is
- * built on them (lists of a user's sessions, the sweeper, the operator's page, the cache), which this
- * version does not have yet: nobody calls them so far, and a store must do without being swept.
+ * load, save, touch and remove are what sessions need, and PUT, scan, stats and load_many what the
+ * cache does beside them. sweep serves a sweeper, which this version does not have yet: a store must
+ * do without being swept.
  *
  * WHAT EVERY BACKEND PROMISES
  *
@@ -117,7 +117,8 @@ typedef struct {
     apr_time_t        expires;      /**< when its life ends; 0 = never */
     apr_uint64_t      revision;     /**< never 0; chosen by the core; another one with each save */
     apr_uint32_t      epoch;        /**< a merge made under another epoch is refused */
-    bsession_bytes_t  meta;         /**< the core's own; a backend only keeps it */
+    bsession_bytes_t  meta;         /**< the core's own; a backend only keeps it. 160 bytes at most in
+                                         a session, and 17,000 in the cache: its names and keys */
     bsession_fields_t fields;
 } bsession_record_t;
 

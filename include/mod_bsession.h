@@ -69,8 +69,8 @@ typedef struct bsession_t bsession_t;
 /** Called for each key; return 0 to stop. */
 typedef int (bsession_each_t)(void *baton, const char *key, const char *value, apr_size_t len);
 
-/** A key that begins with this belongs to a module alone, whose name should follow: `All` of
- *  BSessionEnv and BSessionHeader passes it over, and no write-back header reaches it by name. */
+/** A key that begins with this belongs to a module alone, whose name should follow: no variable,
+ *  header, expression or log shows it, and no write-back header reaches it by name. */
 #define BSESSION_PRIVATE "~"
 
 /* What happened to a session in this request, so far. */
@@ -79,6 +79,14 @@ typedef int (bsession_each_t)(void *baton, const char *key, const char *value, a
 #define BSESSION_WAS_ROTATED   0x04u    /**< a new token was made, or will be with the save */
 #define BSESSION_WAS_DESTROYED 0x08u
 #define BSESSION_WAS_MISSING   0x10u    /**< a token came, and there was no session for it */
+#define BSESSION_WAS_ANSWERED  0x20u    /**< headers have left: what needs a cookie is BSESSION_ELATE */
+
+/** A general cache on a store, beside the sessions. */
+typedef struct bsession_cache_t bsession_cache_t;
+
+/** How long an entry of a cache lives: a time, or one of these. */
+#define BSESSION_FOR_EVER      ((apr_interval_time_t)0)
+#define BSESSION_DEFAULT_LIFE  ((apr_interval_time_t)-1)    /**< what `cache` was given */
 
 /**
  * Keys are 1 to 128 bytes of UTF-8 without control characters, case-sensitive, and do not begin with
@@ -151,6 +159,51 @@ typedef struct {
     /** Saves what was changed, and ends the use of it. Without `close`, or `save`, changes are
      *  lost. */
     apr_status_t (*close)(bsession_t *s);
+
+    /**
+     * The general cache: keys of any length, values of any bytes, each with a life of its own, in a
+     * store that holds sessions too and is shared by all that share it. Two caches of one store
+     * that have different names know nothing of each other. What is in it may go at any time
+     * where the store is short of room; what is returned lives as long as the pool of `cache`,
+     * and one cache object serves one thread at a time.
+     *
+     * `store` NULL is the default one; `name` has 255 bytes at most; `life` is what
+     * BSESSION_DEFAULT_LIFE stands for. NULL: there is no such store, or the name is too long.
+     */
+    bsession_cache_t *(*cache)(const char *store, const char *name, apr_interval_time_t life,
+                               apr_pool_t *pool);
+
+    /* APR_SUCCESS: it happened. APR_NOTFOUND: there is no such entry; APR_EEXIST: there is;
+     * APR_EINVAL: the value is no number, or the result no 64-bit one, or the life is below 0;
+     * APR_ENOSPC: too large; anything else: an outage. A value is followed by a NUL that its
+     * length does not count; `len` and `now` may be NULL. */
+    apr_status_t (*cache_get)(bsession_cache_t *c, const char *key, const char **value,
+                              apr_size_t *len);
+    apr_status_t (*cache_has)(bsession_cache_t *c, const char *key);
+    apr_status_t (*cache_set)(bsession_cache_t *c, const char *key, const void *value,
+                              apr_size_t len, apr_interval_time_t life);
+    /** Only where it is not there; of several callers at once one succeeds. */
+    apr_status_t (*cache_add)(bsession_cache_t *c, const char *key, const void *value,
+                              apr_size_t len, apr_interval_time_t life);
+    apr_status_t (*cache_delete)(bsession_cache_t *c, const char *key);
+    /** Adds to a decimal integer, losing no step; an entry that is there keeps its life, one that
+     *  is not begins at 0 and gets this one. */
+    apr_status_t (*cache_incr)(bsession_cache_t *c, const char *key, apr_int64_t by,
+                               apr_interval_time_t life, apr_int64_t *now);
+    apr_status_t (*cache_decr)(bsession_cache_t *c, const char *key, apr_int64_t by,
+                               apr_interval_time_t life, apr_int64_t *now);
+
+    /* Several at once; `statuses`, which may be NULL, tells of each. They return APR_SUCCESS where
+     * all were APR_SUCCESS or APR_NOTFOUND, else the first that was neither. */
+    apr_status_t (*cache_get_many)(bsession_cache_t *c, const char *const *keys, int count,
+                                   const char **values, apr_size_t *lens, apr_status_t *statuses);
+    apr_status_t (*cache_set_many)(bsession_cache_t *c, const char *const *keys, int count,
+                                   const void *const *values, const apr_size_t *lens,
+                                   apr_interval_time_t life, apr_status_t *statuses);
+    apr_status_t (*cache_delete_many)(bsession_cache_t *c, const char *const *keys, int count,
+                                      apr_status_t *statuses);
+    /** Every entry of this cache, and nothing else in the store. */
+    apr_status_t (*cache_clear)(bsession_cache_t *c);
 } bsession_api_t;
 
 /*
@@ -173,8 +226,10 @@ typedef void bsession_HOOK_bsession_destroyed_t(bsession_t *s, struct request_re
  *  store had no room for it, or somebody made it up. */
 typedef void bsession_HOOK_bsession_expired_t(bsession_t *s, struct request_rec *r);
 /** The answer of `r` is about to leave (or, a second time, the request is over), and what changed in
- *  the session is saved next: the last chance to put something there. */
-typedef void bsession_HOOK_bsession_saving_t(struct request_rec *r);
+ *  the session is saved next: the last chance to put something there. 0: the answer says what is not
+ *  so, such as a login that could not be stored; while that is possible it becomes a 503, whatever
+ *  BSessionOnOutage says. Else 1. */
+typedef int bsession_HOOK_bsession_saving_t(struct request_rec *r);
 
 APR_DECLARE_OPTIONAL_FN(const bsession_api_t *, bsession_api_of_version, (int version));
 

@@ -1,14 +1,16 @@
 #!/bin/sh
-# The main module builds with apxs alone, by the one line that README.md gives.
+# The modules build with apxs alone, each by the one line that README.md gives.
 set -u
 top=$(cd "${srcdir:-.}" && pwd)
 dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
-(cd "$top" && cp -R mod_bsession.c include core hooks backends "$dir/") || exit 1
+(cd "$top" && cp -R mod_bsession.c include core hooks backends bridges "$dir/") || exit 1
 cd "$dir" || exit 1
 chmod -R u+w .
 "${APXS:-apxs}" -c -n mod_bsession -Wc,-fvisibility=hidden -Iinclude -Icore -Ihooks -lcrypto \
     mod_bsession.c core/*.c hooks/*.c backends/memory*.c >log 2>&1 &&
-    [ -f .libs/mod_bsession.so ] && exit 0
+    [ -f .libs/mod_bsession.so ] &&
+    "${APXS:-apxs}" -c -Wc,-fvisibility=hidden -Iinclude bridges/mod_session_bsession.c >>log 2>&1 &&
+    [ -f bridges/.libs/mod_session_bsession.so ] && exit 0
 cat log
 exit 1

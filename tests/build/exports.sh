@@ -1,12 +1,21 @@
 #!/bin/sh
-# The module exports its record, and nothing else.
+# Each module exports its record, and nothing else.
 set -u
-so=.libs/mod_bsession.so
-[ -f "$so" ] || { echo "$so was not built"; exit 1; }
-# the sanitizers' runtime exports names of its own
-exports=$(nm -D --defined-only "$so" | awk '{print $NF}' |
-    grep -Ev '^__(asan|ubsan|odr)|^_(init|fini)$')
-[ "$exports" = bsession_module ] && exit 0
-echo "mod_bsession.so exports, instead of bsession_module alone:"
-echo "$exports"
-exit 1
+failed=0
+
+# exports NAME: mod_NAME.so exports NAME_module alone
+exports() {
+    so=.libs/mod_$1.so
+    [ -f "$so" ] || { echo "$so was not built"; failed=1; return; }
+    # the sanitizers' runtime exports names of its own
+    found=$(nm -D --defined-only "$so" | awk '{print $NF}' |
+        grep -Ev '^__(asan|ubsan|odr)|^_(init|fini)$')
+    [ "$found" = "$1_module" ] && return
+    echo "mod_$1.so exports, instead of $1_module alone:"
+    echo "$found"
+    failed=1
+}
+
+exports bsession
+exports session_bsession
+exit $failed

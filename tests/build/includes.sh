@@ -1,5 +1,6 @@
 #!/bin/sh
-# Arrows point one way: mod_bsession.c -> hooks/ -> core/ -> include/; backends/ -> include/ only.
+# Arrows point one way: mod_bsession.c -> hooks/ -> core/ -> include/; backends/ and bridges/ -> include/
+# only.
 # Of httpd know mod_bsession.c, hooks/ and each backend's glue, backends/*_module.c.
 set -u
 cd "${srcdir:-.}" || exit 1
@@ -49,6 +50,9 @@ $httpd" "$file" ;;
     # a store is found through its provider, never by its header
     for name in $(headers backends); do
         grep -EH "^[[:space:]]*#[[:space:]]*include[[:space:]]*[\"<]$name" hooks/*.[ch] core/*.[ch]
+    done
+    for name in $(headers core hooks backends); do
+        grep -EH "^[[:space:]]*#[[:space:]]*include[[:space:]]*[\"<]$name" /dev/null bridges/*.c
     done
 )
 [ -z "$complaints" ] && exit 0

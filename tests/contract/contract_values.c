@@ -73,6 +73,19 @@ START_TEST(meta_is_any_bytes)
 }
 END_TEST
 
+/* What the cache puts there, when its keys are long. */
+START_TEST(meta_of_17_kilobytes)
+{
+    bsession_record_t *record = contract_record("v", "1", NULL);
+    char *meta = apr_palloc(pool, 17000);
+
+    memset(meta, 'm', 17000);
+    record->meta.data = meta;
+    record->meta.len = 17000;
+    is_kept(record);
+}
+END_TEST
+
 START_TEST(values_of_many_sizes)
 {
     static const apr_size_t sizes[] = {
@@ -176,6 +189,7 @@ TCase *contract_values_case(void)
     tcase_add_test(tests, names_are_utf8);
     tcase_add_test(tests, a_name_of_128_bytes);
     tcase_add_test(tests, meta_is_any_bytes);
+    tcase_add_test(tests, meta_of_17_kilobytes);
     tcase_add_test(tests, values_of_many_sizes);
     tcase_add_test(tests, a_record_of_256_fields);
     tcase_add_test(tests, a_record_grows_and_shrinks);

@@ -11,6 +11,12 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "http")]
 
 import httpd  # noqa: E402
 
+# what the examples of the pages need beside those that every test has; a line of theirs that loads
+# one changes nothing then
+MODULES = ["rewrite", "include", "proxy", "proxy_http", "proxy_fcgi", "proxy_uwsgi", "session",
+           "session_bsession", "request", "auth_form", "authn_core", "authn_file", "authz_user",
+           "allowmethods", "authn_socache", "ssl", "cache", "cache_socache"]
+
 
 @pytest.fixture(scope="session")
 def build():
@@ -25,8 +31,7 @@ def server(build):
     made = []
 
     def make(config, **more):
-        made.append(httpd.Httpd(build, config, mods=["rewrite", "proxy", "proxy_http"],
-                                **more))
+        made.append(httpd.Httpd(build, config, mods=MODULES, **more))
         return made[-1]
 
     yield make

@@ -5,12 +5,20 @@ import re
 TOP = pathlib.Path(__file__).resolve().parents[2]
 DIRECTIVES = TOP / "docs" / "directives.md"
 BACKEND = TOP / "docs" / "writing-a-backend.md"
+MOD_SESSION = TOP / "docs" / "mod_session.md"
 PAGES = [TOP / "README.md", *sorted((TOP / "docs").glob("*.md"))]
 
 
-def fenced(page, language):
-    """The fenced blocks of a language, each with the line at which it begins."""
-    text = page.read_text()
+def section(page, name):
+    """The text of a section with this heading, or nothing."""
+    found = re.search(rf"^## {re.escape(name)}\n(.*?)(?=^## |\Z)", page.read_text(), re.M | re.S)
+    return found[1] if found else ""
+
+
+def fenced(page, language, text=None):
+    """The fenced blocks of a language, each with the line at which it begins; of a page, or of a part
+    of its text."""
+    text = page.read_text() if text is None else text
     found = re.finditer(rf"^```{language}\n(.*?)^```$", text, re.M | re.S)
     return [(text.count("\n", 0, match.start()) + 1, match[1]) for match in found]
 

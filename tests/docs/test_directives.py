@@ -93,7 +93,8 @@ def test_a_default_can_be_written_out(complaint, name):
     pytest.param(text, id=f"{page.name}:{line}")
     for page in PAGES if page != BACKEND for line, text in fenced(page, "apache")])
 def test_an_example_passes_configtest(complaint, text):
-    assert complaint(text) == ""
+    """A module of the page itself is built, and loaded, by that page's own test."""
+    assert complaint(re.sub(r"^LoadModule page_module .*\n", "", text, flags=re.M)) == ""
 
 
 @pytest.mark.parametrize("words", ["", " user", " role admin editor"])

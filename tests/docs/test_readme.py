@@ -23,6 +23,11 @@ def test_the_first_configuration_and_its_script_count(server, page):
     assert running.surprises() == []
 
 
+def test_every_example_is_listed():
+    for conf in (TOP / "examples").glob("*/httpd.conf"):
+        assert f"(examples/{conf.parent.name})" in README.read_text()
+
+
 def test_the_line_for_apxs_is_the_one_that_is_tested():
     def arguments(path, command):
         line = re.search(rf"{command} -c ((?:[^\n]*\\\n)*[^\n]*?\*\.c)(?: >|\n)", path.read_text())

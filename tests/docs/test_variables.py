@@ -1,11 +1,12 @@
-"""Who sees a session's variables, as docs/directives.md says."""
+"""Who sees a session's variables and request headers, as docs/directives.md says."""
 import re
+import urllib.parse
 
 import pytest
 
 import doubles
 from httpd import on
-from pages import DIRECTIVES, fenced
+from pages import DIRECTIVES, fenced, sections
 
 LOGIN = 'echo "Content-Type: text/plain"\necho "BSession-Set: $QUERY_STRING"\necho\n'
 WELCOME = ('echo "Location: /cgi/env"\necho "BSession-Set: user=ann"\necho\n')
@@ -13,6 +14,9 @@ ENVIRONMENT = 'echo "Content-Type: text/plain"\necho\nenv\n'
 
 # the page's example; its application runs at an address of the test's
 [PROXIED] = [text for _, text in fenced(DIRECTIVES, "apache") if "RequestHeader" in text]
+TOLD = sections()["BSessionHeader"]["example"]
+# what it shows of the application
+[(_, DECODED)] = fenced(DIRECTIVES, "python")
 
 
 @pytest.fixture
@@ -24,10 +28,10 @@ def application():
 
 @pytest.fixture
 def running(server, application):
-    def run(config=""):
+    def run(config="", example=PROXIED):
         address = f"127.0.0.1:{application.port}/app"
         one = server(on("BSessionEnv user User", "BSessionWriteBack On")
-                     + PROXIED.replace("127.0.0.1:8080/app", address) + config)
+                     + example.replace("127.0.0.1:8080/app", address) + config)
         one.script("login", LOGIN)
         one.script("welcome", WELCOME)
         one.script("env", ENVIRONMENT)
@@ -57,6 +61,28 @@ def test_a_value_makes_no_header_of_its_own(running):
     visitor = running().client()
     visitor.get("/cgi/login?user=ann%0D%0AVisitor:%20root")
     assert visitors(visitor.get("/app")) == ["Visitor: ann  Visitor: root"]
+
+
+def session_of(answer):
+    """The session as the application decodes it; the answer shows the headers that it got."""
+    lines = [line.split(": ", 1) for line in answer.text.splitlines()[1:]]
+    found = {"urllib": urllib, "headers": dict(lines)}
+    exec(DECODED, found)
+    return found["session"]
+
+
+def test_a_proxied_application_is_told_of_the_session(running, application):
+    visitor = running(example=TOLD).client()
+    forged = {"BSession-Data": "user=root", "BSession_Data": "user=root"}
+    answer = visitor.get("/app", headers=forged)
+    assert session_of(answer) == {} and "BSession" not in answer.text
+    application.headers = ["BSession-Set: user=Zo%C3%AB%0D%0AVisitor:%20root&cart=&other=1"]
+    visitor.get("/app")
+    application.headers = []
+    answer = visitor.get("/app", headers=forged)
+    assert session_of(answer) == {"user": "Zoë\r\nVisitor: root", "cart": ""}
+    assert re.findall(r"^(BSession-\w+):", answer.text, re.M) == [
+        "BSession-Data", "BSession-Tag", "BSession-New", "BSession-Expires"]
 
 
 def test_the_request_behind_a_redirect_sees_what_was_written_back(running):

@@ -147,11 +147,16 @@ def h2(server, path, cookie=None):
 
 def _literals(fields):
     """Headers as HPACK has them without tables and without Huffman's code."""
-    return b"".join(b"\0" + bytes([len(n)]) + n.encode() + bytes([len(v)]) + v.encode()
-                    for n, v in fields.items())
+    def text(value):
+        more, length = len(value) - 127, [min(len(value), 127)]
+        while more >= 128:
+            length.append(more % 128 + 128)
+            more //= 128
+        return bytes(length + [more] * (len(value) >= 127)) + value.encode()
+    return b"".join(b"\0" + text(n) + text(v) for n, v in fields.items())
 
 
-def h2_post(server, path, body, trailers):
+def h2_post(server, path, body, trailers, cookie=None):
     """A POST over HTTP/2, in the clear, with its length and with trailers; the body of the answer. No
     client at hand sends trailers."""
     DATA, HEADERS, SETTINGS, END_STREAM, END_HEADERS = 0, 1, 4, 1, 4
@@ -161,6 +166,8 @@ def h2_post(server, path, body, trailers):
         return HEAD.pack(len(payload) >> 8, len(payload) & 255, kind, flags, stream) + payload
     request = {":method": "POST", ":scheme": "http", ":authority": "localhost", ":path": path,
                "content-length": str(len(body))}
+    if cookie:
+        request["cookie"] = f"bsession={cookie}"
     with socket.create_connection(("127.0.0.1", server.port), 30) as s, s.makefile("rb") as answer:
         s.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(SETTINGS, 0, 0)
                   + frame(HEADERS, END_HEADERS, 1, _literals(request)) + frame(DATA, 0, 1, body)

@@ -103,12 +103,69 @@ class Backend:
         self.socket.close()
 
 
+class Fastcgi:
+    """An application behind mod_proxy_fcgi: its answer is the environment that it was given."""
+
+    HEAD = struct.Struct(">BBHHBx")     # version, type, request, length, padding
+    END, PARAMS, STDIN, STDOUT = 3, 4, 5, 6
+
+    def __init__(self):
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self.socket.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        while True:
+            try:
+                connection, _ = self.socket.accept()
+            except OSError:
+                return                  # closed
+            with connection, connection.makefile("rb") as stream:
+                self._answer(connection, stream)
+
+    def _answer(self, connection, stream):
+        params = b""
+        while True:
+            head = stream.read(self.HEAD.size)
+            if len(head) < self.HEAD.size:
+                return
+            _, kind, request, length, padding = self.HEAD.unpack(head)
+            content = stream.read(length + padding)[:length]
+            if kind == self.PARAMS:
+                params += content
+            elif kind == self.STDIN and not content:
+                break
+        lines = b"".join(b"%s=%s\n" % pair for pair in self._pairs(params))
+        said = b"Content-Type: text/plain\r\n\r\n" + lines
+        for kind, content in (self.STDOUT, said), (self.STDOUT, b""), (self.END, bytes(8)):
+            connection.sendall(self.HEAD.pack(1, kind, request, len(content), 0) + content)
+
+    @staticmethod
+    def _pairs(params):
+        def length(at):
+            if params[at] < 128:
+                return params[at], at + 1
+            return int.from_bytes(params[at:at + 4], "big") & 0x7FFFFFFF, at + 4
+
+        at = 0
+        while at < len(params):
+            name, at = length(at)
+            value, at = length(at)
+            yield params[at:at + name], params[at + name:at + name + value]
+            at += name + value
+
+    def close(self):
+        # wakes accept()
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self.socket.close()
+
+
 class Fault:
     """What tests do to a store behind mod_fault.c; the layout is drawn there."""
 
-    VERBS = ["load", "create", "merge", "replace", "touch", "remove"]
+    VERBS = ["load", "create", "merge", "replace", "touch", "remove", "put", "scan"]
     MODES = ["pass", "fail", "lost", "delay", "forget", "corrupt", "conflict", "nospace", "garble",
-             "hang"]
+             "hang", "unable"]
     ROW = struct.Struct("<iiiI")
 
     def __init__(self, path):

@@ -65,11 +65,16 @@ class Build:
 
     def install(self):
         self._run(["make", "-s", "install", f"DESTDIR={self.stage}"], self.dir)
-        self.module = self.stage / self.libexec.relative_to("/") / "mod_bsession.so"
+        installed = self.stage / self.libexec.relative_to("/")
+        self.module = installed / "mod_bsession.so"
         self.include = self.stage / pathlib.Path(apxs("INCLUDEDIR")).relative_to("/")
         self.work.mkdir(exist_ok=True)
-        self.probe = self._third_party("mod_probe", "probe_api", "probe_hooks")
+        self.probe = self._third_party("mod_probe", "probe_api", "probe_cache", "probe_hooks",
+                                       "probe_session")
         self.fault = self._third_party("mod_fault")
+        # what tests may name in mods=, beside httpd's own
+        self.ours = {"session_bsession": installed / "mod_session_bsession.so",
+                     "session_probe": self._third_party("mod_session_probe")}
 
     def _third_party(self, name, *more):
         """Built by apxs against the installed headers and nothing else, as anybody would."""
@@ -80,6 +85,10 @@ class Build:
                    "-Wc,-Werror", "-I", str(self.include),
                    "-c", *[f"{source}.c" for source in (name, *more)]], self.work)
         return self.work / ".libs" / f"{name}.so"
+
+    def path_of(self, name):
+        """Of a module of ours, or else of httpd's."""
+        return self.ours.get(name, self.libexec / f"mod_{name}.so")
 
     @staticmethod
     def _run(command, cwd):
@@ -153,7 +162,7 @@ class Httpd:
         user = "User www-data\nGroup www-data\n" if os.geteuid() == 0 else ""
         load = [f"LoadModule mpm_{self.build.mpm}_module {self.build.libexec}/mod_mpm_{self.build.mpm}.so"]
         for name in [*self.mods, self.cgi_module]:
-            load.append(f"LoadModule {name}_module {self.build.libexec}/mod_{name}.so")
+            load.append(f"LoadModule {name}_module {self.build.path_of(name)}")
         load.append(f"LoadModule probe_module {self.build.probe}")
         load.append(f"LoadModule fault_module {self.build.fault}")
         load.append(f"LoadModule bsession_module {self.build.module}")

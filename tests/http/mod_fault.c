@@ -7,7 +7,7 @@
  *
  * The control file is mapped by everybody; the test writes the first three numbers of a row:
  *
- *     row = verb (load, create, merge, replace, touch, remove)
+ *     row = verb (load, create, merge, replace, touch, remove, put, scan)
  *     +---------+----------+---------+---------+
  *     | mode    | times    | ms      | calls   |   32 bits each, native order
  *     +---------+----------+---------+---------+
@@ -28,7 +28,7 @@
 #include "bsession_provider.h"
 
 typedef enum {
-    LOAD, CREATE, MERGE, REPLACE, TOUCH, REMOVE, VERBS
+    LOAD, CREATE, MERGE, REPLACE, TOUCH, REMOVE, PUT, SCAN, VERBS
 } fault_verb_t;
 
 typedef enum {
@@ -41,7 +41,8 @@ typedef enum {
     CONFLICT,                           /* save, remove: somebody else was there */
     NOSPACE,
     GARBLE,                             /* load: a record whose meta makes no sense */
-    HANG                                /* waits for the deadline, then unknown */
+    HANG,                               /* waits for the deadline, then unknown */
+    UNABLE                              /* scan: this store has none */
 } fault_mode_t;
 
 typedef struct {
@@ -226,7 +227,8 @@ static apr_status_t fault_save(bsession_backend_t *b, const bsession_key_t *key,
                                bsession_call_t *call)
 {
     fault_verb_t verb = save->mode == BSESSION_MERGE ? MERGE
-                      : save->mode == BSESSION_REPLACE ? REPLACE : CREATE;
+                      : save->mode == BSESSION_REPLACE ? REPLACE
+                      : save->mode == BSESSION_PUT ? PUT : CREATE;
     fault_mode_t mode;
     apr_status_t status = fault_before(b, verb, &mode, call);
 
@@ -234,7 +236,7 @@ static apr_status_t fault_save(bsession_backend_t *b, const bsession_key_t *key,
         return status;
     }
     if (mode == FORGET) {
-        saved->revision = verb == CREATE ? save->base : save->base + 1;
+        saved->revision = verb == CREATE || verb == PUT ? save->base : save->base + 1;
         return APR_SUCCESS;
     }
     return fault_after(mode, b->inner->save(b->to, key, save, saved, call), call);
@@ -267,7 +269,14 @@ static apr_status_t fault_remove(bsession_backend_t *b, const bsession_key_t *ke
 static apr_status_t fault_scan(bsession_backend_t *b, char space, bsession_cursor_t *cursor,
                                bsession_visitor_t *visit, void *baton, bsession_call_t *call)
 {
-    return b->inner->scan(b->to, space, cursor, visit, baton, call);
+    fault_mode_t mode;
+    apr_status_t status = fault_before(b, SCAN, &mode, call);
+
+    if (status != APR_SUCCESS) {
+        return status;
+    }
+    return mode == UNABLE ? APR_ENOTIMPL
+         : fault_after(mode, b->inner->scan(b->to, space, cursor, visit, baton, call), call);
 }
 
 static void fault_stats(bsession_backend_t *b, bsession_stats_t *stats, bsession_call_t *call)

@@ -18,7 +18,11 @@
  *     big=K:N          sets a value of N bytes            pid          of this child
  *     read             the body that the client sent      facts  token   of the API, too
  *     open=S/T/CALLS   outside of the request: store, token, calls separated by ";"; - is NULL
+ *     cache=S/N/MS ..  the general cache, and ProbeSOCache: see probe_cache.c
  *     thread=S/T/CALLS the same in another thread         closing=S/T/CALLS  when the connection ends
+ *     sload sget=K sset=K:V sunset=K ssave   mod_session's own functions
+ *
+ * With the header X-Read-Early the body is read by a fixup, whatever handles the request.
  *
  * Arguments are urlencoded. Results are ok or the name of a status; values follow "=", urlencoded,
  * and what is missing is "-".
@@ -41,7 +45,7 @@
 static void probe_register(apr_pool_t *p);
 
 AP_DECLARE_MODULE(probe) = {
-    STANDARD20_MODULE_STUFF, NULL, NULL, NULL, NULL, NULL, probe_register,
+    STANDARD20_MODULE_STUFF, NULL, NULL, NULL, NULL, probe_directives, probe_register,
     AP_MODULE_FLAG_NONE
 };
 
@@ -237,12 +241,24 @@ void probe_call(probe_t *p, char *name)
         arg = apr_pstrdup(p->pool, "");
     }
     other = p->r ? probe_find(probe_other_calls, name) : NULL;
+    other = other ? other : probe_find(probe_cache_calls, name);
     api = probe_find(probe_api_calls, name);
 
+    other = other ? other : probe_find(probe_session_calls, name);
     p->result = other ? "done" : !api ? "unknown to the probe" : !p->s ? "off" : "done";
     if (other || (api && p->s)) {
         (other ? other : api)(p, arg);
     }
+}
+
+static int probe_fixups(request_rec *r)
+{
+    probe_t p = { .r = r };
+
+    if (ap_is_initial_req(r) && apr_table_get(r->headers_in, "X-Read-Early")) {
+        call_read(&p, NULL);
+    }
+    return DECLINED;
 }
 
 static int probe_handler(request_rec *r)
@@ -261,6 +277,7 @@ static int probe_handler(request_rec *r)
     p->late = apr_array_make(r->pool, 2, sizeof(char *));
     p->said = "";
     p->code = OK;
+    p->life = BSESSION_DEFAULT_LIFE;
     ap_set_module_config(r->request_config, &probe_module, p);
     ap_set_content_type(r, "text/plain");
 
@@ -303,7 +320,9 @@ static int probe_log(request_rec *r)
 
 static void probe_register(apr_pool_t *p)
 {
+    ap_hook_fixups(probe_fixups, NULL, NULL, APR_HOOK_LAST);
     ap_hook_handler(probe_handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_log_transaction(probe_log, NULL, NULL, APR_HOOK_MIDDLE);
     probe_register_hooks(p);
+    probe_register_cache(p);
 }

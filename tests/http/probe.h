@@ -2,7 +2,8 @@
 
 /**
  * @file probe.h
- * @brief Between mod_probe.c, which is a handler, and probe_api.c, which calls mod_bsession.h.
+ * @brief Between mod_probe.c, which is a handler, and those that do its calls: probe_api.c those of
+ *        mod_bsession.h, probe_session.c those of httpd's mod_session.
  */
 #ifndef PROBE_H
 #define PROBE_H
@@ -23,6 +24,9 @@ typedef struct {
     const char           *said;         /* by the calls before it, and not sent yet */
     const char           *internal;
     char                 *arg;          /* for a call in a thread */
+    bsession_cache_t     *cache;        /* the general cache that `cache` chose */
+    struct probe_socache *socache;      /* the one of httpd's that `socache` chose */
+    apr_interval_time_t   life;         /* of entries that come next */
     int                   code;         /* what the handler returns */
     int                   empty;        /* it sends nothing */
 } probe_t;
@@ -35,7 +39,7 @@ typedef struct {
 } probe_named_t;
 
 /** The calls of the API, ended by a NULL name. */
-extern const probe_named_t probe_api_calls[];
+extern const probe_named_t probe_api_calls[], probe_session_calls[];
 
 /** Runs one call, "name=argument"; what came of it is p->result. */
 void        probe_call(probe_t *p, char *word);
@@ -46,6 +50,11 @@ const char *probe_value(apr_pool_t *pool, const char *value, apr_size_t len);
 apr_size_t  probe_decode(char *text);
 /** Cuts "key:value" in two and decodes both; the value. */
 char       *probe_pair(char *arg, apr_size_t *len);
+
+/* In probe_cache.c. */
+extern const probe_named_t probe_cache_calls[];
+extern const command_rec   probe_directives[];
+void probe_register_cache(apr_pool_t *p);
 
 /* In probe_hooks.c. */
 extern module AP_MODULE_DECLARE_DATA probe_module;

@@ -21,6 +21,7 @@ const char *probe_status(apr_pool_t *pool, apr_status_t status)
     case APR_ENOSPC:     return "ENOSPC";
     case APR_EEXIST:     return "EEXIST";
     case APR_NOTFOUND:   return "NOTFOUND";
+    case APR_ENOTIMPL:   return "ENOTIMPL";
     case BSESSION_ELATE: return "ELATE";
     case BSESSION_EGONE: return "EGONE";
     default:             return apr_psprintf(pool, "outage(%d)", status);

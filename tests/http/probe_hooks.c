@@ -198,9 +198,10 @@ static void told_expired(bsession_t *s, request_rec *r)
     told("expired", s, r);
 }
 
-static void told_saving(request_rec *r)
+static int told_saving(request_rec *r)
 {
     probe_at(r, "saving");
+    return !apr_table_get(r->headers_in, "Probe-Refuses");
 }
 
 void probe_register_hooks(apr_pool_t *p)

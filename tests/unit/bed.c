@@ -79,6 +79,25 @@ static apr_status_t bed_load(bsession_backend_t *backend, const bsession_key_t *
          : status;
 }
 
+/* As the store sees them, one INCR of a name at most. */
+static apr_int64_t *numbers_after(const bs_table_t *table, const bsession_save_t *save,
+                                  apr_pool_t *p)
+{
+    apr_int64_t *numbers = apr_pcalloc(p, sizeof(*numbers) * (save->nchanges + 1));
+    apr_size_t i;
+
+    for (i = 0; i < save->nchanges; i++) {
+        const bsession_bytes_t *name = &save->changes[i].name;
+        const bsession_field_t *field = name->len ? bs_table_find(table, name->data, name->len)
+                                                  : NULL;
+
+        if (field) {
+            bs_number_parse(&numbers[i], field->value.data, field->value.len);
+        }
+    }
+    return numbers;
+}
+
 static apr_status_t merge(bsession_backend_t *backend, const bsession_key_t *key,
                           const bsession_save_t *save, bsession_saved_t *saved,
                           bsession_call_t *call)
@@ -104,6 +123,7 @@ static apr_status_t merge(bsession_backend_t *backend, const bsession_key_t *key
     }
     whole.fields = table.fields;
     replace.base = stored.revision;
+    saved->incr = numbers_after(&table, save, call->pool);
     return bsession_memory_provider.save(backend, key, &replace, saved, call);
 }
 
@@ -142,7 +162,40 @@ static apr_status_t bed_remove(bsession_backend_t *backend, const bsession_key_t
          : status;
 }
 
+static apr_status_t bed_scan(bsession_backend_t *backend, char space, bsession_cursor_t *cursor,
+                             bsession_visitor_t *visit, void *baton, bsession_call_t *call)
+{
+    apr_status_t status;
+
+    return begin(BS_VERB_SCAN, &status, call)
+         ? end(BS_VERB_SCAN, bsession_memory_provider.scan(backend, space, cursor, visit, baton,
+                                                           call), call)
+         : status;
+}
+
+/* An order for loads is one for this. */
+static apr_status_t bed_load_many(bsession_backend_t *backend, const bsession_key_t *keys, int n,
+                                  bsession_record_t *records, apr_status_t *statuses,
+                                  bsession_call_t *call)
+{
+    apr_status_t status;
+    int i;
+
+    if (!begin(BS_VERB_LOAD, &status, call)) {
+        return status;
+    }
+    for (i = 0; i < n; i++) {
+        statuses[i] = bsession_memory_provider.load(backend, &keys[i], &records[i], call);
+    }
+    return end(BS_VERB_LOAD, APR_SUCCESS, call);
+}
+
 static bsession_provider_t provider;
+
+void bed_load_many_at_once(void)
+{
+    provider.load_many = bed_load_many;
+}
 
 void bed_answer(bs_verb_t verb, apr_status_t status, int times)
 {
@@ -248,6 +301,7 @@ static void open_store(void)
     provider.save = bed_save;
     provider.touch = bed_touch;
     provider.remove = bed_remove;
+    provider.scan = bed_scan;
     provider.node_of = NULL;            /* one breaker, so that what it does can be told */
     bed_store.name = "bed";
     bed_store.provider = &provider;

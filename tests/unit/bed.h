@@ -38,6 +38,8 @@ void bed_lose_answers(bs_verb_t verb, int times);
 void bed_before(bs_verb_t verb, void (*happen)(void));
 /** MERGE is applied to what is stored, as Redis does it. */
 void bed_merge_in_place(void);
+/** The store loads many at once; a call of it counts as one load. */
+void bed_load_many_at_once(void);
 /** With the next success this notice comes. */
 void bed_notice(const char *notice);
 

@@ -17,6 +17,7 @@ static Suite *(*const suites[])(void) = {
     meta_suite,
     breaker_suite,
     store_call_suite,
+    store_many_suite,
     session_suite,
     session_outage_suite,
     session_login_suite,
@@ -24,6 +25,8 @@ static Suite *(*const suites[])(void) = {
     session_threads_suite,
     session_told_suite,
     session_life_suite,
+    cache_suite,
+    cache_clear_suite,
     memory_suite
 };
 

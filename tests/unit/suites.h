@@ -19,6 +19,7 @@ Suite *merge_suite(void);
 Suite *meta_suite(void);
 Suite *breaker_suite(void);
 Suite *store_call_suite(void);
+Suite *store_many_suite(void);
 Suite *session_suite(void);
 Suite *session_outage_suite(void);
 Suite *session_login_suite(void);
@@ -26,6 +27,8 @@ Suite *session_race_suite(void);
 Suite *session_threads_suite(void);
 Suite *session_told_suite(void);
 Suite *session_life_suite(void);
+Suite *cache_suite(void);
+Suite *cache_clear_suite(void);
 Suite *memory_suite(void);
 
 /** A pool for each test: a test case that has pool_setup and pool_teardown as its fixture

@@ -1,0 +1,124 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+#include "selection.h"
+
+#include <string.h>
+
+#include "apr_strings.h"
+
+#include "config.h"
+#include "mod_bsession.h"
+
+/* ---- the directives ---- */
+
+static void add_key(bs_selection_t *selection, const char *key, apr_pool_t *p)
+{
+    int i;
+
+    if (!selection->keys) {
+        selection->keys = apr_array_make(p, 8, sizeof(const char *));
+    }
+    for (i = 0; i < selection->keys->nelts; i++) {
+        if (strcmp(APR_ARRAY_IDX(selection->keys, i, const char *), key) == 0) {
+            return;
+        }
+    }
+    APR_ARRAY_PUSH(selection->keys, const char *) = key;
+}
+
+const char *bs_selection_add(bs_selection_t *selection, const char *directive, const char *word,
+                             apr_pool_t *p)
+{
+    int off = strcasecmp(word, "off") == 0, all = strcasecmp(word, "all") == 0;
+
+    if (selection->which != BS_UNSET && (off || all || selection->which != BS_SELECT_KEYS)) {
+        return apr_psprintf(p, "%s takes Off, or All, or keys: not together", directive);
+    }
+    if (off || all) {
+        selection->which = off ? BS_SELECT_NONE : BS_SELECT_ALL;
+        return NULL;
+    }
+    if (strchr(word, ',')) {
+        return apr_psprintf(p, "%s: keys are separated by spaces: \"%s\"", directive, word);
+    }
+    if (!bs_key_valid(word, strlen(word))) {
+        return apr_psprintf(p, "%s: \"%s\" cannot be a key: 1 to 128 bytes of UTF-8, no control "
+                            "characters, not beginning with _bs", directive, word);
+    }
+    if (word[0] == BSESSION_PRIVATE[0]) {
+        return apr_psprintf(p, "%s: \"%s\" belongs to a module of httpd, as all keys do that begin "
+                            "with " BSESSION_PRIVATE, directive, word);
+    }
+    selection->which = BS_SELECT_KEYS;
+    add_key(selection, word, p);
+    return NULL;
+}
+
+/* ---- what they select ---- */
+
+static void all_fields(bs_selected_t *selected, const bs_table_t *table)
+{
+    int i;
+
+    for (i = 0; i < table->fields.count; i++) {
+        const bsession_field_t *field = &table->fields.list[i];
+
+        if (field->name.data[0] != BSESSION_PRIVATE[0]) {
+            selected->list[selected->count++] = field;
+        }
+    }
+}
+
+static void named_fields(bs_selected_t *selected, const apr_array_header_t *keys,
+                         const bs_table_t *table)
+{
+    int i;
+
+    for (i = 0; i < keys->nelts; i++) {
+        const char *key = APR_ARRAY_IDX(keys, i, const char *);
+        const bsession_field_t *field = bs_table_find(table, key, strlen(key));
+
+        if (field) {
+            selected->list[selected->count++] = field;
+        }
+    }
+}
+
+void bs_selected_fields(bs_selected_t *selected, const bs_selection_t *selection,
+                        const bs_table_t *table, apr_pool_t *p)
+{
+    selected->count = 0;
+    selected->list = apr_palloc(p, (apr_size_t)table->fields.count * sizeof *selected->list);
+    if (selection->which == BS_SELECT_ALL) {
+        all_fields(selected, table);
+    }
+    else {
+        named_fields(selected, selection->keys, table);
+    }
+}
+
+/* ---- facts ---- */
+
+/** Decimal, for a time in seconds; much of what apr_psprintf costs is not needed for it. */
+static const char *seconds_text(apr_pool_t *p, apr_time_t time)
+{
+    char digits[24];
+    int at = sizeof digits;
+    apr_int64_t left = apr_time_sec(time);
+
+    do {
+        digits[--at] = (char)('0' + left % 10);
+        left /= 10;
+    } while (left > 0);
+    return apr_pstrmemdup(p, digits + at, sizeof digits - (apr_size_t)at);
+}
+
+void bs_facts_of(bs_facts_t *facts, const bs_session_t *s, apr_pool_t *p)
+{
+    char *tag = apr_palloc(p, BS_TAG_SIZE);
+
+    bs_key_tag(&s->key, tag);
+    facts->tag = tag;
+    facts->is_new = s->had_record ? "0" : "1";
+    facts->expires = seconds_text(p, s->record.expires);
+}
