@@ -14,17 +14,17 @@ CACHE = TOP / "docs" / "cache.md"
 def tally(build, tmp_path_factory):
     directory = tmp_path_factory.mktemp("tally")
     [(_, text)] = fenced(CACHE, "c")
-    (directory / "mod_visits.c").write_text(text)
+    (directory / "mod_tally.c").write_text(text)
     subprocess.run([shutil.which("apxs") or shutil.which("apxs2"), "-Wc,-Wall", "-Wc,-Wextra",
-                    "-Wc,-Werror", "-I", build.include, "-c", "mod_visits.c"],
+                    "-Wc,-Werror", "-I", build.include, "-c", "mod_tally.c"],
                    cwd=directory, check=True, capture_output=True)
-    return directory / ".libs" / "mod_visits.so"
+    return directory / ".libs" / "mod_tally.so"
 
 
 @pytest.fixture
 def running(server, tally):
     configuration, _ = [text for _, text in fenced(CACHE, "apache")]
-    return server(f"LoadModule visits_module {tally}\n{configuration}").start()
+    return server(f"LoadModule tally_module {tally}\n{configuration}").start()
 
 
 def test_it_counts(running):
@@ -43,6 +43,6 @@ def test_no_visit_is_lost_and_one_line_tells(running):
 
 
 def test_without_the_store_it_says_so(server, tally):
-    running = server(f"LoadModule visits_module {tally}\nBSessionStore other memory:\n"
+    running = server(f"LoadModule tally_module {tally}\nBSessionStore other memory:\n"
                      "<Location />\nSetHandler tally\n</Location>").start()
     assert running.client().get("/tally").status == 500
