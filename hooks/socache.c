@@ -8,8 +8,8 @@
  *     init      post_config, after ours; also in the first of two readings, when no store is open
  *     the rest  any thread of any child, with or without a request
  *
- * An instance is a cache of its consumer's name, with a NUL before it, so that no module can ask for
- * it by bsession_api_t.cache.
+ * An instance is a cache of its consumer's name, with a NUL before it, so that no module can ask
+ * for it by bsession_api_t.cache.
  */
 
 #include "socache.h"
