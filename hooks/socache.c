@@ -8,8 +8,8 @@
  *     init      post_config, after ours; also in the first of two readings, when no store is open
  *     the rest  any thread of any child, with or without a request
  *
- * An instance is a cache of its consumer's name. It begins with a NUL, so that no module can ask for
- * it by bsession_api_t.cache.
+ * An instance is a cache of its consumer's name, with a NUL before it, so that no module can ask
+ * for it by bsession_api_t.cache.
  */
 
 #include "socache.h"
@@ -69,8 +69,8 @@ static bs_store_conf_t *find_store(const ap_socache_instance_t *instance, const 
                      "defines \"%s\"", instance->wanted, instance->wanted);
     }
     else if (!conf) {
-        ap_log_error(APLOG_MARK, APLOG_CRIT, 0, s, "the socache bsession: of several stores none is "
-                     "called \"default\": say which, as in bsession:name");
+        ap_log_error(APLOG_MARK, APLOG_CRIT, 0, s, "the socache bsession: of several stores none "
+                     "is called \"default\": say which, as in bsession:name");
     }
     return conf;
 }

@@ -344,7 +344,8 @@ static void call_siterate(probe_t *p, char *arg)
 
 const probe_named_t probe_cache_calls[] = {
     { "cache", call_cache }, { "life", call_life }, { "cget", call_cget },
-    { "cgetn", call_cgetn }, { "chas", call_chas }, { "cset", call_cset }, { "cbig", call_cbig }, { "cadd", call_cadd },
+    { "cgetn", call_cgetn }, { "chas", call_chas }, { "cset", call_cset },
+    { "cbig", call_cbig }, { "cadd", call_cadd },
     { "cdelete", call_cdelete }, { "cincr", call_cincr }, { "cdecr", call_cdecr },
     { "cclear", call_cclear }, { "cget_many", call_cget_many }, { "cset_many", call_cset_many },
     { "cdelete_many", call_cdelete_many }, { "socache", call_socache },

@@ -27,6 +27,7 @@ static Suite *(*const suites[])(void) = {
     session_life_suite,
     cache_suite,
     cache_clear_suite,
+    cache_broken_suite,
     memory_suite
 };
 

@@ -15,7 +15,7 @@
 
 bs_cache_t cache;
 
-/* ---- what both files share ---- */
+/* ---- what the files share ---- */
 
 bsession_bytes_t cache_bytes(const char *text)
 {

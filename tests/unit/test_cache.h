@@ -2,7 +2,7 @@
 
 /**
  * @file test_cache.h
- * @brief What the tests of the cache share: the calls with C strings, on the store of bed.h.
+ * @brief What the test files of the cache share: the calls with C strings, on the store of bed.h.
  */
 #ifndef BS_TEST_CACHE_H
 #define BS_TEST_CACHE_H
