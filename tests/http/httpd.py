@@ -74,7 +74,13 @@ class Build:
         self.fault = self._third_party("mod_fault")
         # what tests may name in mods=, beside httpd's own
         self.ours = {"session_bsession": installed / "mod_session_bsession.so",
-                     "session_probe": self._third_party("mod_session_probe")}
+                     "session_probe": self._third_party("mod_session_probe"),
+                     "bsession_redis": installed / "mod_bsession_redis.so"}
+
+    def store_module(self):
+        """The module that the store of the run needs, as a list of one or none."""
+        scheme = (self.store or "memory:").split(":")[0]
+        return ["bsession_redis"] if scheme.startswith("redis") else []
 
     def _third_party(self, name, *more):
         """Built by apxs against the installed headers and nothing else, as anybody would."""
@@ -161,7 +167,7 @@ class Httpd:
     def text(self):
         user = "User www-data\nGroup www-data\n" if os.geteuid() == 0 else ""
         load = [f"LoadModule mpm_{self.build.mpm}_module {self.build.libexec}/mod_mpm_{self.build.mpm}.so"]
-        for name in [*self.mods, self.cgi_module]:
+        for name in [*self.mods, self.cgi_module, *self.build.store_module()]:
             load.append(f"LoadModule {name}_module {self.build.path_of(name)}")
         load.append(f"LoadModule probe_module {self.build.probe}")
         load.append(f"LoadModule fault_module {self.build.fault}")
