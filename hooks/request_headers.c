@@ -4,6 +4,7 @@
 
 #include "request_headers.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "apr_strings.h"
@@ -81,18 +82,49 @@ static void complain(request_rec *r, const apr_array_header_t *left_out)
     }
 }
 
-/** Leaves of what is selected what the line has room for, each with its "=" and a "&" before it
- *  or the end behind it; returns the room that this takes. */
+/** The room of a pair: with its "=", and a "&" or the end behind it. */
+static apr_size_t pair_room(const bsession_field_t *field)
+{
+    return encoded_len(&field->name, LONGEST_LINE) + encoded_len(&field->value, LONGEST_LINE) + 2;
+}
+
+static apr_size_t all_room(const bs_selected_t *selected)
+{
+    apr_size_t room = 0;
+    int i;
+
+    for (i = 0; i < selected->count && room <= LONGEST_LINE; i++) {
+        room += pair_room(selected->list[i]);
+    }
+    return room;
+}
+
+static int by_name(const void *one, const void *other)
+{
+    const bsession_field_t *a = *(const bsession_field_t *const *)one;
+    const bsession_field_t *b = *(const bsession_field_t *const *)other;
+
+    return strcmp(a->name.data, b->name.data);
+}
+
+/** Leaves of what is selected what the line has room for, and returns the room that this takes.
+ *  Stores give the keys in any order: which of All are left out is decided by their names. */
 static apr_size_t fit(bs_selected_t *selected, request_rec *r)
 {
     const apr_size_t most = LONGEST_LINE - strlen(names[DATA]) - strlen(": ") + 1;
     apr_array_header_t *left_out = NULL;
-    apr_size_t room = 0;
+    apr_size_t room = all_room(selected);
     int i, kept = 0;
 
-    for (i = 0; i < selected->count; i++) {
+    if (room <= most) {
+        return room;
+    }
+    if (bs_dir_conf(r)->header.which == BS_SELECT_ALL) {
+        qsort(selected->list, (size_t)selected->count, sizeof *selected->list, by_name);
+    }
+    for (i = 0, room = 0; i < selected->count; i++) {
         const bsession_field_t *field = selected->list[i];
-        apr_size_t len = encoded_len(&field->name, most) + encoded_len(&field->value, most) + 2;
+        apr_size_t len = pair_room(field);
 
         if (room + len <= most) {
             room += len;
@@ -105,9 +137,7 @@ static apr_size_t fit(bs_selected_t *selected, request_rec *r)
         }
     }
     selected->count = kept;
-    if (left_out) {
-        complain(r, left_out);
-    }
+    complain(r, left_out);
     return room;
 }
 

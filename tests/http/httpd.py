@@ -115,16 +115,18 @@ class Build:
 
 
 class Httpd:
-    """One running server. `config` is what the test is about; `{dir}`, `{port}`, `{docs}`, `{cgi}`
+    """One running server. `config` is what the test is about; `{store}` (the line of the store that the run
+    was told of, for a configuration that has others beside it), `{dir}`, `{port}`, `{docs}`, `{cgi}`
     in it are replaced."""
 
-    def __init__(self, build, config, mods=(), ports=1, main="", mpm_config="", cgi=None):
+    def __init__(self, build, config, mods=(), ports=1, main="", mpm_config="", cgi=None, implied=False):
         self.build = build
         self.config = config
         self.mods = MODULES + [m for m in mods if m not in MODULES]
         self.nports = ports
         self.main = main
         self.mpm_config = mpm_config
+        self.implied = implied          # the store that is there when no line says which is what it is about
         self.cgi_module = cgi or ("cgi" if build.mpm == "prefork" else "cgid")
         self.process = None
         self.tokens = set()
@@ -199,13 +201,14 @@ ScriptAlias /cgi/ {self.cgi}/
 
     def _store_line(self):
         """The store that the run was told of, where the test does not care."""
-        if not self.build.store or "BSessionStore" in self.main + self.config:
+        if not self.build.store or self.implied or "BSessionStore" in self.main + self.config:
             return ""
         return f"BSessionStore default {self.build.store}\n"
 
     def _fill(self, *texts):
         text = "\n".join(texts)
-        for name, value in {"dir": self.dir, "docs": self.docs, "cgi": self.cgi, "w": self.writable,
+        for name, value in {"store": f"BSessionStore default {self.build.store or 'memory:'}",
+                            "dir": self.dir, "docs": self.docs, "cgi": self.cgi, "w": self.writable,
                             "port": self.ports[0],
                             **{f"port{i}": p for i, p in enumerate(self.ports)}}.items():
             text = text.replace("{%s}" % name, str(value))

@@ -251,7 +251,7 @@ def test_a_key_that_does_not_fit_is_left_out(server, client):
     client.results(f"big=z:{ROOM - len('a=1&z=') + 1}")
     assert ask(client)["bsession-data"] == "a=1"
     last = [line for line in server.lines() if "left out" in line][-1]
-    assert last.endswith(r'want of room: "k" "\\"q\\xc3\\xa4" "z"')      # escaped for the log, and by it
+    assert last.endswith(r'want of room: "\\"q\\xc3\\xa4" "k" "z"')      # escaped for the log, and by it
 
 
 def test_one_line_for_what_does_not_fit(server, client):

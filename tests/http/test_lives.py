@@ -29,6 +29,10 @@ def server(start):
                  + place % ("follow", "follow", "Lifetime=idle", "BSessionIdleTimeout 2s"))
 
 
+# a store may count what is left of a life in milliseconds, and told a moment ago
+ABOUT = 100_000
+
+
 def us(seconds):
     return int(seconds * 1e6)
 
@@ -70,9 +74,9 @@ def test_absolute(client):
     """Never prolonged, not by rotation either."""
     client.results("set=a:1", at="/absolute")
     created, end = map(int, client.results("created", "expires", at="/absolute"))
-    assert end == created + us(3)
+    assert abs(end - created - us(3)) < ABOUT
     client.results("set=b:1", "rotate", "touch", at="/absolute")
-    assert ends(client, "/absolute") == end
+    assert abs(ends(client, "/absolute") - end) < ABOUT
     gone.end = end
     assert gone(client, "/absolute")
 
@@ -88,7 +92,7 @@ def test_slide_write(client):
     client.results("set=a:1", at="/write")
     end = ends(client, "/write")
     client.results("get=a", at="/write")
-    assert ends(client, "/write") == end
+    assert abs(ends(client, "/write") - end) < ABOUT
     client.results("set=a:2", at="/long")
     later = ends(client, "/write")
     assert later > end + us(800)
@@ -99,7 +103,7 @@ def test_passive(client):
     client.results("set=a:1", at="/write")
     end = ends(client, "/write")
     assert client.results("get=a", at="/passive") == ["=1"]
-    assert ends(client, "/write") == end
+    assert abs(ends(client, "/write") - end) < ABOUT
     assert client.results("set=a:2", at="/passive") == ["ok"]
     assert ends(client, "/write") > end + us(800)
 
@@ -117,7 +121,7 @@ def test_a_shorter_life_never_shortens(client):
     end = ends(client, "/long")
     client.results("touch", at="/write")
     client.results("set=a:2", at="/write")
-    assert ends(client, "/write") >= end
+    assert ends(client, "/write") > end - ABOUT
 
 
 def test_touch(client):
