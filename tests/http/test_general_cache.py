@@ -2,6 +2,7 @@
 children at once, and a store that sessions share."""
 
 import concurrent.futures
+import uuid
 
 import pytest
 
@@ -14,6 +15,8 @@ CHILDREN = {
     "worker": "StartServers 3\nThreadsPerChild 8\nMinSpareThreads 8\nMaxSpareThreads 64\nMaxRequestWorkers 64\n",
     "prefork": "StartServers 8\nMinSpareServers 8\nMaxSpareServers 16\nMaxRequestWorkers 32\n",
 }
+# a store may outlive the run, and what an earlier one left there is not this one's
+RUN = uuid.uuid4().hex
 MODES = ["plain", "unable"]         # a store that scans, and one that cannot
 
 
@@ -44,7 +47,7 @@ def cache(server, request):
 
 
 def on_cache(server, store, name, life=0):
-    chosen = f"cache={store}/{quote(name)}/{life}"
+    chosen = f"cache={store}/{quote(name + RUN)}/{life}"
 
     def run(*calls):
         first, *results = server.client().results(chosen, *calls)
