@@ -10,6 +10,8 @@
 #include "redis_record.h"
 
 #define REDIS_LOAD_COMMANDS 2
+/* The server ends a connection that brings a longer word. */
+#define REDIS_LONGEST_WORD  (512u << 20)
 #define REDIS_LONGEST_LIFE  apr_time_from_sec(APR_INT64_C(100000) * 366 * 86400)
 
 /* ------------------------------------------------------------------ configuration and start */
@@ -97,7 +99,13 @@ static apr_status_t run(bsession_backend_t *backend, const bsession_key_t *key,
                                   .again = again };
     redisReply *replies[2];
     apr_status_t status;
+    int i;
 
+    for (i = 4; i < count; i++) {
+        if (words[i].len > REDIS_LONGEST_WORD) {
+            return APR_ENOSPC;
+        }
+    }
     words[0] = redis_word("EVALSHA");
     words[1] = redis_word(script->sha1);
     words[2] = redis_word("1");
