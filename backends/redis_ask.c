@@ -6,6 +6,8 @@
 
 #include <apr_strings.h>
 
+#define ASK_LONGEST_LIFE apr_time_from_sec(APR_INT64_C(100000) * 366 * 86400)
+
 /* One try. */
 typedef struct {
     const redis_question_t *question;
@@ -24,6 +26,22 @@ static apr_status_t ask_free_reply(void *reply)
 }
 
 /* ------------------------------------------------------------------ one try */
+
+/** What ends in more than 100,000 years does not end: the server, too, has to add it to its
+ *  clock. */
+static redis_word_t ask_life(apr_time_t expires, apr_pool_t *pool)
+{
+    apr_time_t left;
+
+    if (expires == BSESSION_KEEP || expires == 0) {
+        return redis_word(expires == 0 ? "n" : "k");
+    }
+    left = expires - apr_time_now();
+    if (left > ASK_LONGEST_LIFE) {
+        return redis_word("n");
+    }
+    return redis_word(apr_psprintf(pool, "%" APR_TIME_T_FMT, left > 0 ? (left + 999) / 1000 : 0));
+}
 
 /** EVALSHA digest becomes EVAL text. */
 static apr_status_t ask_add(ask_t *ask, const redis_command_t *command, bsession_call_t *call)
@@ -48,6 +66,9 @@ static apr_status_t ask_send(ask_t *ask, bsession_call_t *call)
 
     if (status == APR_SUCCESS && !ask->question->reads) {
         status = redis_link_settle(ask->link, call);
+    }
+    if (ask->question->life) {
+        *ask->question->life = ask_life(ask->question->expires, call->pool);
     }
     for (i = 0; status == APR_SUCCESS && i < ask->question->ncommands; i++) {
         status = ask_add(ask, &ask->question->commands[i], call);
@@ -136,6 +157,9 @@ static apr_status_t ask_until_said(ask_t *ask, bsession_call_t *call)
     const redisReply *error;
 
     if (status != APR_SUCCESS && ask_may_repeat(ask) && call->deadline > apr_time_now()) {
+        if (ask->sent && ask->question->turns) {
+            *ask->question->turns = ask->question->into;
+        }
         ask->sent = 0;
         call->why[0] = '\0';
         status = ask_once(ask, call);

@@ -374,6 +374,7 @@ apr_status_t redis_conf_open(redis_conf_t *conf, bsession_call_t *call)
     conf->tls.context = context;
     apr_pool_cleanup_register(call->pool, conf, conf_free_context, apr_pool_cleanup_null);
     SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
+    SSL_CTX_clear_mode(context, SSL_MODE_AUTO_RETRY);   /* redis_wire_is_stale() must not wait */
     SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     if (conf->ca ? SSL_CTX_load_verify_file(context, conf->ca) != 1
                  : SSL_CTX_set_default_verify_paths(context) != 1) {

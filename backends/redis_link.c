@@ -66,7 +66,8 @@ void redis_link_free(redis_link_t *link)
 
 int redis_link_is_clean(const redis_link_t *link)
 {
-    return link->connection && !link->greeting && !link->due && !link->out_len;
+    return link->connection && !link->greeting && !link->due && !link->out_len
+           && link->reader->pos == link->reader->len;
 }
 
 static apr_status_t link_fail(redis_link_t *link, apr_status_t status, const char *what,
@@ -229,29 +230,37 @@ static apr_status_t link_next(redis_link_t *link, redisReply **reply, bsession_c
     }
 }
 
-/** The answers to AUTH and SELECT. An error's first word says enough, and quotes nobody. */
+/** An error's first word says enough, and quotes nobody. */
+static apr_status_t link_refused(redis_link_t *link, int to_auth, const char *error,
+                                 bsession_call_t *call)
+{
+    const redis_login_t *login = link->login;
+    const char *what = !to_auth ? apr_psprintf(call->pool, "database %d", login->db)
+                     : login->user && *login->user ? "the user and password" : "the password";
+
+    apr_snprintf(call->why, sizeof call->why, "%s: the server refused %s: %.*s",
+                 redis_address_text(link->address, call->pool), what, (int)strcspn(error, " "), error);
+    redis_link_close(link);
+    return APR_EACCES;
+}
+
+/** The answers to AUTH and SELECT. */
 static apr_status_t link_greeted(redis_link_t *link, bsession_call_t *call)
 {
     while (link->greeting) {
+        int to_auth = link->login->password && link->greeting == 1 + (link->login->db != 0);
         redisReply *reply;
         apr_status_t status = link_next(link, &reply, call);
-        int refused;
 
+        if (status == APR_SUCCESS) {
+            link->greeting--;
+            if (reply->type == REDIS_REPLY_ERROR) {
+                status = link_refused(link, to_auth, reply->str, call);
+            }
+            freeReplyObject(reply);
+        }
         if (status != APR_SUCCESS) {
             return status;
-        }
-        link->greeting--;
-        refused = reply->type == REDIS_REPLY_ERROR;
-        if (refused) {
-            apr_snprintf(call->why, sizeof call->why, "%s: the server refused %s: %.*s",
-                         redis_address_text(link->address, call->pool),
-                         link->login->password ? "the user, password or database" : "the database",
-                         (int)strcspn(reply->str, " "), reply->str);
-        }
-        freeReplyObject(reply);
-        if (refused) {
-            redis_link_close(link);
-            return APR_EACCES;
         }
     }
     return APR_SUCCESS;

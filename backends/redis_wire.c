@@ -147,16 +147,26 @@ apr_status_t redis_wire_write(redis_wire_t *wire, const char *from, apr_size_t l
     return APR_SUCCESS;
 }
 
-int redis_wire_is_stale(const redis_wire_t *wire)
+static int wire_is_readable(const redis_wire_t *wire)
 {
     struct pollfd p = { .fd = wire->fd, .events = POLLIN };
-    char byte;
 
-    if (poll(&p, 1, 0) == 0) {
-        return 0;
+    return poll(&p, 1, 0) != 0;
+}
+
+/** With TLS, what is there may be a ticket, which OpenSSL takes in. */
+int redis_wire_is_stale(redis_wire_t *wire)
+{
+    while (wire_is_readable(wire)) {
+        char byte;
+
+        errno = 0;
+        if (!wire->tls
+            || wire_tls_status(wire, SSL_peek(wire->tls, &byte, 1)) != APR_EAGAIN) {
+            return 1;
+        }
     }
-    /* with TLS, what is there may be a ticket; a close behind it is met by the first read */
-    return !wire->tls || recv(wire->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0;
+    return 0;
 }
 
 /* ------------------------------------------------------------------ connecting */
