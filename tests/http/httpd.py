@@ -169,7 +169,7 @@ class Httpd:
     def text(self):
         user = "User www-data\nGroup www-data\n" if os.geteuid() == 0 else ""
         load = [f"LoadModule mpm_{self.build.mpm}_module {self.build.libexec}/mod_mpm_{self.build.mpm}.so"]
-        for name in [*self.mods, self.cgi_module, *self.build.store_module()]:
+        for name in dict.fromkeys([*self.mods, self.cgi_module, *self.build.store_module()]):
             load.append(f"LoadModule {name}_module {self.build.path_of(name)}")
         load.append(f"LoadModule probe_module {self.build.probe}")
         load.append(f"LoadModule fault_module {self.build.fault}")
@@ -224,9 +224,13 @@ ScriptAlias /cgi/ {self.cgi}/
     def configtest(self):
         """The status and the output of `httpd -t`."""
         self.write()
-        done = subprocess.run(self._command("-t"), env=self.build.environment(self.writable),
-                              capture_output=True, text=True, timeout=60)
+        done = self.run("-t")
         return done.returncode, done.stdout + done.stderr
+
+    def run(self, *more):
+        """Once, with the configuration as it was written."""
+        return subprocess.run(self._command(*more), env=self.build.environment(self.writable),
+                              capture_output=True, text=True, timeout=60)
 
     # -- running
 

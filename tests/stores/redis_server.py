@@ -64,9 +64,8 @@ class Talk:
 
 
 class Redis:
-    """One server. `lines` are more of its configuration; `tls` are lines, too, or True for what is usual:
-    a certificate for localhost, and clients that may show one of theirs. The directory outlives a
-    stop, and with it what `appendonly yes` keeps."""
+    """One server. `lines` are more of its configuration; with `tls` it has a certificate for localhost, and
+    clients may show one of theirs. What `appendonly yes` keeps is there after a kill and a start."""
 
     def __init__(self, *lines, tls=False):
         # httpd's children, another user, walk into it
@@ -95,8 +94,7 @@ class Redis:
 
     def _write(self):
         lines = ["bind 127.0.0.1", f"port {self.ports[0]}", f"unixsocket {self.socket}", "unixsocketperm 777",
-                 f"dir {self.dir}", f"logfile {self.dir}/log", 'save ""', "daemonize no",
-                 "enable-debug-command yes"]
+                 f"dir {self.dir}", f"logfile {self.dir}/log", 'save ""', "daemonize no"]
         if self.authority:
             lines += [f"tls-port {self.ports[1]}", f"tls-ca-cert-file {self.authority.pem}",
                       f"tls-key-file {self.key}", f"tls-cert-file {self.pem}", "tls-auth-clients optional"]
