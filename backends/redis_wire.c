@@ -2,6 +2,7 @@
 
 #include "redis_wire.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
@@ -226,6 +227,21 @@ static apr_status_t wire_settle(redis_wire_t *wire, int tcp)
     return status;
 }
 
+static int wire_is_number(const char *name)
+{
+    unsigned char bytes[16];
+
+    return inet_pton(AF_INET, name, bytes) == 1 || inet_pton(AF_INET6, name, bytes) == 1;
+}
+
+/** Whom to ask for, where it is a name, and whom the certificate must name. */
+static int wire_expect(redis_wire_t *wire, const redis_tls_t *tls, const char *name)
+{
+    SSL_set_verify(wire->tls, tls->verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
+    return !name || ((wire_is_number(name) || SSL_set_tlsext_host_name(wire->tls, name) == 1)
+                     && (!tls->verify || SSL_set1_host(wire->tls, name) == 1));
+}
+
 static apr_status_t wire_shake_hands(redis_wire_t *wire, const redis_tls_t *tls, const char *name,
                                      apr_time_t until)
 {
@@ -235,9 +251,7 @@ static apr_status_t wire_shake_hands(redis_wire_t *wire, const redis_tls_t *tls,
     if (!wire->tls || SSL_set_fd(wire->tls, wire->fd) != 1) {
         return APR_ENOMEM;
     }
-    SSL_set_verify(wire->tls, tls->verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
-    if (name && (SSL_set_tlsext_host_name(wire->tls, name) != 1
-                 || (tls->verify && SSL_set1_host(wire->tls, name) != 1))) {
+    if (!wire_expect(wire, tls, name)) {
         return APR_EINVAL;
     }
     do {

@@ -90,8 +90,8 @@ RIGHT = [
 def configtest(build):
     tried = []
 
-    def run(config, mods=("bsession_redis",)):
-        server = Httpd(build, config, mods=mods)
+    def run(config):
+        server = Httpd(build, config)
         tried.append(server)
         status, said = server.configtest()
         assert SECRET not in said
@@ -116,21 +116,27 @@ def test_right(configtest, line):
     assert "bsession" not in output.lower().replace("bsession-http", ""), output
 
 
-def test_the_module_is_not_loaded(configtest, build):
-    status, output = configtest(f"BSessionStore x redis://web:{SECRET}@h", mods=())
-    if not build.store_module():
-        assert status != 0 and 'no module that is loaded serves "redis:": the stores to be had are' in output
-
-
-def test_the_core_is_not_loaded(build):
-    server = Httpd(build, "", mods=["bsession_redis"])
+def configtest_without(build, *lines):
+    """What is said of a configuration for Redis without the lines that begin so."""
+    server = Httpd(build, f"BSessionStore x redis://web:{SECRET}@h\n")
     try:
         server.write()
         conf = server.dir / "httpd.conf"
-        ours = ("LoadModule bsession_module", "LoadModule probe_", "LoadModule fault_", "LogLevel", "BSessionStore")
         conf.write_text("".join(line for line in conf.read_text().splitlines(keepends=True)
-                                if not line.startswith(ours)))
+                                if not line.startswith(lines)))
         done = server.run("-t")
-        assert done.returncode != 0 and "mod_bsession_redis needs mod_bsession" in done.stdout + done.stderr
+        assert done.returncode != 0 and SECRET not in done.stdout + done.stderr
+        return done.stdout + done.stderr
     finally:
         server.remove()
+
+
+def test_the_module_is_not_loaded(build):
+    said = configtest_without(build, "LoadModule bsession_redis_module", "BSessionStore default")
+    assert 'no module that is loaded serves "redis:": the stores to be had are' in said
+
+
+def test_the_core_is_not_loaded(build):
+    said = configtest_without(build, "LoadModule bsession_module", "LoadModule probe_", "LoadModule fault_",
+                              "LogLevel", "BSessionStore")
+    assert "mod_bsession_redis needs mod_bsession" in said
