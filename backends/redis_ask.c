@@ -122,15 +122,26 @@ static int ask_is_wrong_type(const redisReply *error)
     return ask_error_is(error, "WRONGTYPE") || strstr(error->str, " WRONGTYPE ") != NULL;
 }
 
+/** What a script may not do is no NOPERM: it says so before version 7.2 and since. */
+static int ask_is_forbidden(const redisReply *error)
+{
+    return ask_error_is(error, "NOPERM") || strstr(error->str, "user executing the script")
+           || strstr(error->str, "ACL failure in script");
+}
+
 /** The first word of an error says what is wrong; what follows may quote us. */
 static apr_status_t ask_refused(const redisReply *error, bsession_call_t *call)
 {
     if (ask_is_wrong_type(error)) {
         return BSESSION_ECORRUPT;
     }
-    if (ask_error_is(error, "NOPERM")) {
+    if (ask_is_forbidden(error)) {
         apr_snprintf(call->why, sizeof call->why, "the server refused with NOPERM: its ACL does not let "
                      "this user do what docs/backends.md lists");
+    }
+    else if (ask_error_is(error, "NOAUTH") || strstr(error->str, "unauthenticated")) {
+        apr_snprintf(call->why, sizeof call->why, "the server refused with NOAUTH: it wants a password: "
+                     "password=");
     }
     else if (ask_error_is(error, "OOM")) {
         apr_snprintf(call->why, sizeof call->why, "the server refused with OOM: its maxmemory is reached");
