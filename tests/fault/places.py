@@ -13,6 +13,13 @@ def places(stores, options="breaker=off timeout=2s"):
     return "".join(lines)
 
 
+def start_places(start, stores, **more):
+    """What cannot be asked at the start is warned of, and that is all."""
+    server = start(places(stores, **more))
+    server.expect(r"BSessionStore \S+: cannot be asked yet: ")
+    return server
+
+
 def works(server, name):
     """A visitor's first save, a change and a read."""
     visitor = server.client()

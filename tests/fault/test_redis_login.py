@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from places import places, refused, works
+from places import refused, start_places, works
 from redis_server import ACL, PASSWORD, Redis
 
 # of the default user, by URL-decoding
@@ -35,7 +35,7 @@ def locked():
 def server(start, redis, locked):
     host = f"127.0.0.1:{redis.ports[0]}"
     old = f"127.0.0.1:{locked.ports[0]}"
-    running = start(places({
+    running = start_places(start, {
         "web": f"redis://web:{PASSWORD}@{host}",
         "option": f"redis://{host}/2 user=web password={PASSWORD}",
         "socket": f"{redis.unix}?4 user=web password={PASSWORD}",
@@ -50,7 +50,7 @@ def server(start, redis, locked):
         "oldoption": f"redis://{old} user= 'password={ODD}'",
         "oldwrong": f"redis://:not{PASSWORD}@{old}",
         "none": f"redis://{old}",
-    }))
+    })
     yield running
     for password in (PASSWORD, ODD):
         assert password not in running.log()
@@ -126,7 +126,7 @@ def test_clear_empties_one_prefix(start, redis):
     """P13: also one that looks like a pattern, in a database that others use."""
     redis("FLUSHALL")
     prefixes = ["a*", "ab", "a[b]", "a\\\\", ""]
-    server = start(places({f"s{i}": f"{redis.tcp} 'prefix={p}'" for i, p in enumerate(prefixes)}))
+    server = start_places(start, {f"s{i}": f"{redis.tcp} 'prefix={p}'" for i, p in enumerate(prefixes)})
     redis("SET", "ours", "stays")
     redis("HSET", "a*c00000000000000000000000000000000", "foreign", "stays")
 
