@@ -2,6 +2,9 @@
 
 from httpd import on
 
+# so that the connection to the store that one request leaves is the next one's
+ONE_CHILD = "ServerLimit 1\nStartServers 1\nMaxRequestWorkers 25\n"
+
 
 def places(stores, options="breaker=off timeout=2s"):
     """Name -> words of its BSessionStore line; /name is the probe, on that store."""
@@ -15,7 +18,7 @@ def places(stores, options="breaker=off timeout=2s"):
 
 def start_places(start, stores, **more):
     """What cannot be asked at the start is warned of, and that is all."""
-    server = start(places(stores, **more))
+    server = start(places(stores), **more)
     server.expect(r"BSessionStore \S+: cannot be asked yet: ")
     return server
 

@@ -149,7 +149,7 @@ def test_clients_that_are_killed(server, redis):
 
 @pytest.mark.parametrize("calls,results", [
     (["get=n"], ["=1"]), (["incr=n:1"], ["=2"]), (["set=a:1", "rotate"], ["ok", "ok"]), (["clear"], ["ok"]),
-    (["destroy"], ["ok"]), (["touch"], ["ok"])])
+    (["destroy"], ["ok"]), (["touch"], ["ok"]), (["cache=default/things/60000", "cset=k:1"], ["cache", "ok"])])
 def test_an_idle_connection_that_was_closed(server, redis, calls, results):
     """It is replaced within the call, whatever that is: seen before it is used, nothing is lost."""
     for _ in range(5):

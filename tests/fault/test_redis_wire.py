@@ -9,6 +9,7 @@ import pytest
 
 from doubles import wait_until
 from httpd import on
+from places import ONE_CHILD
 from redis_proxy import Cut, Drop, Hold, Instead, Proxy, Swallow
 from redis_server import Redis
 
@@ -41,7 +42,7 @@ def server(start, wire):
     SetHandler bsession-probe
     BSessionOnOutage anonymous
 </Location>
-""", mpm_config="ServerLimit 1\nStartServers 1\nMaxRequestWorkers 25\n")
+""", mpm_config=ONE_CHILD)
     # from here on the server knows each script
     assert one.client().results("set=a:1", "save", "set=a:2", "save", "touch", "destroy")[-1] == "ok"
     return one
