@@ -140,8 +140,8 @@ static apr_status_t ask_refused(const redisReply *error, bsession_call_t *call)
                      "this user do what docs/backends.md lists");
     }
     else if (ask_error_is(error, "NOAUTH") || strstr(error->str, "unauthenticated")) {
-        apr_snprintf(call->why, sizeof call->why, "the server refused with NOAUTH: it wants a password: "
-                     "password=");
+        apr_snprintf(call->why, sizeof call->why, "the server refused with NOAUTH: it wants a "
+                     "password: password=");
     }
     else if (ask_error_is(error, "OOM")) {
         apr_snprintf(call->why, sizeof call->why, "the server refused with OOM: its maxmemory is reached");

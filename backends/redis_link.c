@@ -239,7 +239,8 @@ static apr_status_t link_refused(redis_link_t *link, int to_auth, const char *er
                      : login->user && *login->user ? "the user and password" : "the password";
 
     apr_snprintf(call->why, sizeof call->why, "%s: the server refused %s: %.*s",
-                 redis_address_text(link->address, call->pool), what, (int)strcspn(error, " "), error);
+                 redis_address_text(link->address, call->pool), what, (int)strcspn(error, " "),
+                 error);
     redis_link_close(link);
     return APR_EACCES;
 }

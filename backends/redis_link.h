@@ -5,8 +5,8 @@
  * @brief One connection to one Redis server: commands there, replies back.
  *
  * hiredis parses the replies; the bytes come by redis_wire.h, so that one path serves every version
- * of hiredis, of which the older know no TLS. A link whose replies were not all read is closed: what
- * is still on its way would be the next user's answer.
+ * of hiredis, of which the older know no TLS. A link whose replies were not all read is closed:
+ * what is still on its way would be the next user's answer.
  */
 #ifndef REDIS_LINK_H
 #define REDIS_LINK_H
@@ -46,8 +46,8 @@ redis_link_t *redis_link_make(const redis_address_t *address, const redis_login_
                               apr_pool_t *pool);
 
 /**
- * Connects, unless it is connected and the other side has not closed it meanwhile. AUTH and SELECT are
- * then queued, and go out with the first command.
+ * Connects, unless it is connected and the other side has not closed it meanwhile. AUTH and SELECT
+ * are then queued, and go out with the first command.
  * @param fresh  1 if the connection is new: what fails on it does not for being old
  */
 apr_status_t redis_link_ready(redis_link_t *link, int *fresh, bsession_call_t *call);
