@@ -292,38 +292,57 @@ apr_status_t redis_scan(bsession_backend_t *backend, char space, bsession_cursor
 /* ------------------------------------------------------------------ numbers */
 
 /** A line `name:number` of INFO. */
-static apr_uint64_t info_number(const char *info, const char *name)
+static void info_add(apr_uint64_t *sum, const char *info, const char *name)
 {
     const char *at = strstr(info, name);
 
-    return at ? strtoull(at + strlen(name), NULL, 10) : BSESSION_UNKNOWN;
+    *sum += at ? strtoull(at + strlen(name), NULL, 10) : 0;
 }
 
-void redis_stats(bsession_backend_t *backend, bsession_stats_t *stats, bsession_call_t *call)
+/** Adds what one server says. */
+static apr_status_t stats_of(bsession_backend_t *backend, redis_node_t *node, bsession_stats_t *stats,
+                             bsession_call_t *call)
 {
-    redis_topology_t *topology = redis_topology_of(backend, call);
     redis_word_t memory[2] = { redis_word("INFO"), redis_word("memory") };
     redis_word_t counts[2] = { redis_word("INFO"), redis_word("stats") };
     redis_command_t commands[2] = { { memory, 2 }, { counts, 2 } };
     redis_question_t question = { .commands = commands, .ncommands = 2, .reads = 1, .again = 1 };
-    redis_node_t *node;
     redisReply *replies[2];
-    apr_uint64_t layout;
-    apr_status_t status;
+    apr_status_t status = redis_ask_node(redis_topology_of(backend, call), node, &question, replies,
+                                         call);
+
+    if (status == APR_SUCCESS && (!replies[0]->str || !replies[1]->str)) {
+        status = APR_EGENERAL;
+    }
+    if (status == APR_SUCCESS) {
+        info_add(&stats->bytes, replies[0]->str, "\nused_memory:");
+        info_add(&stats->capacity, replies[0]->str, "\nmaxmemory:");
+        info_add(&stats->evicted, replies[1]->str, "\nevicted_keys:");
+    }
+    return status;
+}
+
+/** Of all servers together, or unknown. */
+void redis_stats(bsession_backend_t *backend, bsession_stats_t *stats, bsession_call_t *call)
+{
+    redis_topology_t *topology = redis_topology_of(backend, call);
+    apr_status_t status = topology ? APR_SUCCESS : APR_ENOMEM;
+    bsession_stats_t sum = { 0 };
+    apr_uint64_t n, layout;
 
     memset(stats, 0xff, sizeof *stats);     /* BSESSION_UNKNOWN */
-    if (!topology || redis_topology_nth(topology, 0, &node, &layout, call) != APR_SUCCESS) {
-        return;
+    for (n = 0; status == APR_SUCCESS; n++) {
+        redis_node_t *node;
+
+        status = redis_topology_nth(topology, n, &node, &layout, call);
+        if (status == APR_SUCCESS) {
+            status = stats_of(backend, node, &sum, call);
+            redis_topology_let_go(topology, node);
+        }
     }
-    status = redis_ask_node(topology, node, &question, replies, call);
-    redis_topology_let_go(topology, node);
-    if (status != APR_SUCCESS || !replies[0]->str || !replies[1]->str) {
-        return;
-    }
-    stats->bytes = info_number(replies[0]->str, "\nused_memory_dataset:");
-    stats->capacity = info_number(replies[0]->str, "\nmaxmemory:");
-    stats->evicted = info_number(replies[1]->str, "\nevicted_keys:");
-    if (stats->capacity == 0) {
-        stats->capacity = BSESSION_UNKNOWN;
+    if (status == APR_EOF) {
+        stats->bytes = sum.bytes;
+        stats->capacity = sum.capacity ? sum.capacity : BSESSION_UNKNOWN;
+        stats->evicted = sum.evicted;
     }
 }
