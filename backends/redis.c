@@ -12,7 +12,6 @@
 #define REDIS_LOAD_COMMANDS 2
 /* The server ends a connection that brings a longer word. */
 #define REDIS_LONGEST_WORD  (512u << 20)
-#define REDIS_LONGEST_LIFE  apr_time_from_sec(APR_INT64_C(100000) * 366 * 86400)
 
 /* ------------------------------------------------------------------ configuration and start */
 
@@ -88,33 +87,40 @@ static apr_status_t status_of(const redisReply *reply, bsession_call_t *call)
         { "OK", APR_SUCCESS }, { "NOTFOUND", APR_NOTFOUND }, { "EEXIST", APR_EEXIST },
         { "EMISMATCH", APR_EMISMATCH }, { "ENOSPC", APR_ENOSPC }
     };
+    const char *said = reply->type == REDIS_REPLY_ARRAY && reply->elements > 0
+                       && reply->element[0]->type == REDIS_REPLY_STRING ? reply->element[0]->str : "";
     apr_size_t i;
 
     for (i = 0; i < sizeof answers / sizeof *answers; i++) {
-        if (reply->type == REDIS_REPLY_ARRAY && reply->elements > 0
-            && reply->element[0]->type == REDIS_REPLY_STRING
-            && strcmp(reply->element[0]->str, answers[i].word) == 0) {
+        if (strcmp(said, answers[i].word) == 0) {
             return answers[i].status;
         }
     }
-    apr_cpystrn(call->why, "the answer of a script is not one of ours", sizeof call->why);
+    apr_cpystrn(call->why, strcmp(said, "UNKNOWN") == 0
+                ? "the connection was lost, and whether it had been done by then cannot be told"
+                : "the answer of a script is not one of ours", sizeof call->why);
     return APR_EGENERAL;
 }
 
-/** EVALSHA script 1 key words: the first four are filled in here. */
+/**
+ * EVALSHA script 1 key words: the first four are filled in here, and so are the script and the
+ * commands of the question. Where replicas are waited for, nothing is sent again: they would be asked
+ * on a connection that has nothing to wait for.
+ */
 static apr_status_t run(bsession_backend_t *backend, const bsession_key_t *key,
-                        redis_script_t *script, redis_word_t *words, int count, int again,
-                        redisReply **reply, bsession_call_t *call)
+                        redis_script_t *script, redis_word_t *words, int count,
+                        redis_question_t question, redisReply **reply, bsession_call_t *call)
 {
     redis_word_t replicas[3] = { redis_word("WAIT"), redis_number(call->pool, backend->conf.replicas) };
     redis_command_t commands[2] = { { words, count }, { replicas, 3 } };
-    redis_question_t question = { .commands = commands, .ncommands = 1, .script = script,
-                                  .again = again };
     const char *server = "";
     redisReply *replies[2];
     apr_status_t status;
     int i;
 
+    question.commands = commands;
+    question.ncommands = 1;
+    question.script = script;
     for (i = 4; i < count; i++) {
         if (words[i].len > REDIS_LONGEST_WORD) {
             return APR_ENOSPC;
@@ -127,6 +133,7 @@ static apr_status_t run(bsession_backend_t *backend, const bsession_key_t *key,
     if (call->flags & BSESSION_DURABLE && backend->conf.replicas) {
         replicas[2] = redis_number(call->pool, (call->deadline - apr_time_now()) / 2000 + 1);
         question.ncommands = 2;
+        question.again = 0;
     }
     status = ask(backend, &words[3], &question, replies, question.ncommands == 2 ? &server : NULL,
                  call);
@@ -162,22 +169,8 @@ apr_status_t redis_load(bsession_backend_t *backend, const bsession_key_t *key,
                                  : status;
 }
 
-/** What ends in more than 100,000 years does not end: the server, too, has to add it to its
- *  clock. */
-static redis_word_t life(apr_time_t expires, apr_pool_t *pool)
-{
-    apr_time_t left;
-
-    if (expires == BSESSION_KEEP || expires == 0) {
-        return redis_word(expires == 0 ? "n" : "k");
-    }
-    left = expires - apr_time_now();
-    if (left > REDIS_LONGEST_LIFE) {
-        return redis_word("n");
-    }
-    return redis_number(pool, left > 0 ? (left + 999) / 1000 : 0);
-}
-
+/** A create that is sent again knows its own record by the revision, which is random. Nothing else is
+ *  sent again: what others have stored meanwhile would be lost. */
 static apr_status_t store(bsession_backend_t *backend, const bsession_key_t *key,
                           const bsession_save_t *save, bsession_saved_t *saved,
                           bsession_call_t *call)
@@ -188,6 +181,9 @@ static apr_status_t store(bsession_backend_t *backend, const bsession_key_t *key
     redis_word_t *words = apr_palloc(call->pool, (11 + 2 * (apr_size_t)fields->count)
                                                  * sizeof *words);
     apr_uint64_t next = save->mode == BSESSION_REPLACE ? save->base + 1 : save->base;
+    redis_question_t question = { .again = save->mode == BSESSION_CREATE, .turns = words + 4,
+                                  .into = redis_word("a"), .life = words + 8,
+                                  .expires = record->expires };
     redisReply *reply;
     apr_status_t status;
     int i, count = 4;
@@ -201,7 +197,7 @@ static apr_status_t store(bsession_backend_t *backend, const bsession_key_t *key
     words[count++] = redis_number(call->pool, (apr_int64_t)save->base);
     words[count++] = redis_number(call->pool, (apr_int64_t)next);
     words[count++] = redis_number(call->pool, record->epoch);
-    words[count++] = life(record->expires, call->pool);
+    words[count++] = redis_word("");        /* its life */
     words[count++] = redis_number(call->pool, (apr_int64_t)bytes);
     words[count].data = record->meta.data;
     words[count++].len = record->meta.len;
@@ -211,8 +207,7 @@ static apr_status_t store(bsession_backend_t *backend, const bsession_key_t *key
         words[count].data = fields->list[i].value.data;
         words[count++].len = fields->list[i].value.len;
     }
-    status = run(backend, key, &redis_store_script, words, count, save->mode == BSESSION_PUT, &reply,
-                 call);
+    status = run(backend, key, &redis_store_script, words, count, question, &reply, call);
     saved->revision = next;
     return status;
 }
@@ -239,25 +234,30 @@ static void change_words(redis_word_t *words, const bsession_change_t *change, a
     }
 }
 
+/** One without an increment may be sent again, to the revision that was loaded. */
 static apr_status_t merge(bsession_backend_t *backend, const bsession_key_t *key,
                           const bsession_save_t *save, bsession_saved_t *saved,
                           bsession_call_t *call)
 {
     redis_word_t *words = apr_palloc(call->pool, (9 + 3 * save->nchanges) * sizeof *words);
+    redis_question_t question = { .again = 1, .turns = words + 8,
+                                  .into = redis_number(call->pool, (apr_int64_t)save->base),
+                                  .life = words + 5, .expires = save->record->expires };
     redisReply *reply;
     apr_status_t status;
     apr_size_t i;
     int count = 4;
 
     words[count++] = redis_number(call->pool, save->record->epoch);
-    words[count++] = life(save->record->expires, call->pool);
+    words[count++] = redis_word("");        /* its life */
     words[count++] = redis_number(call->pool, (apr_int64_t)save->max_bytes);
     words[count++] = redis_number(call->pool, (apr_int64_t)save->max_fields);
-    words[count++] = redis_word("");
+    words[count++] = redis_word("");        /* any revision */
     for (i = 0; i < save->nchanges; i++, count += 3) {
         change_words(words + count, &save->changes[i], call->pool);
+        question.again &= save->changes[i].kind != BSESSION_INCR;
     }
-    status = run(backend, key, &redis_merge_script, words, count, 0, &reply, call);
+    status = run(backend, key, &redis_merge_script, words, count, question, &reply, call);
     return status == APR_SUCCESS ? redis_merged_read(saved, save, reply, call) : status;
 }
 
@@ -273,20 +273,22 @@ static apr_status_t redis_touch(bsession_backend_t *backend, const bsession_key_
                                 apr_time_t expires, bsession_call_t *call)
 {
     redis_word_t words[5];
+    redis_question_t question = { .again = 1, .life = words + 4, .expires = expires };
     redisReply *reply;
 
-    words[4] = life(expires, call->pool);
-    return run(backend, key, &redis_touch_script, words, 5, 1, &reply, call);
+    words[4] = redis_word("");
+    return run(backend, key, &redis_touch_script, words, 5, question, &reply, call);
 }
 
 static apr_status_t redis_remove(bsession_backend_t *backend, const bsession_key_t *key,
                                  apr_uint64_t revision, bsession_call_t *call)
 {
     redis_word_t words[5];
+    redis_question_t question = { .again = 1 };
     redisReply *reply;
 
     words[4] = redis_number(call->pool, (apr_int64_t)revision);
-    return run(backend, key, &redis_remove_script, words, 5, 1, &reply, call);
+    return run(backend, key, &redis_remove_script, words, 5, question, &reply, call);
 }
 
 #define REDIS_PROVIDER(scheme)               \

@@ -6,6 +6,7 @@
 
 #include <apr_strings.h>
 
+#define ASK_LONGEST_LIFE  apr_time_from_sec(APR_INT64_C(100000) * 366 * 86400)
 /* Between tries, and twice as long each time: half of it is certain, the other half is jitter. */
 #define ASK_FIRST_PAUSE   apr_time_from_msec(4)
 #define ASK_LONGEST_PAUSE apr_time_from_msec(128)
@@ -41,6 +42,22 @@ static apr_status_t ask_free_reply(void *reply)
 }
 
 /* ------------------------------------------------------------------ one try */
+
+/** What ends in more than 100,000 years does not end: the server, too, has to add it to its
+ *  clock. */
+static redis_word_t ask_life(apr_time_t expires, apr_pool_t *pool)
+{
+    apr_time_t left;
+
+    if (expires == BSESSION_KEEP || expires == 0) {
+        return redis_word(expires == 0 ? "n" : "k");
+    }
+    left = expires - apr_time_now();
+    if (left > ASK_LONGEST_LIFE) {
+        return redis_word("n");
+    }
+    return redis_word(apr_psprintf(pool, "%" APR_TIME_T_FMT, left > 0 ? (left + 999) / 1000 : 0));
+}
 
 /** EVALSHA digest becomes EVAL text. */
 static apr_status_t ask_add(ask_t *ask, const redis_command_t *command, bsession_call_t *call)
@@ -82,6 +99,9 @@ static apr_status_t ask_send(ask_t *ask, bsession_call_t *call)
     apr_status_t status = ask_ready(ask, call);
     int i;
 
+    if (ask->question->life) {
+        *ask->question->life = ask_life(ask->question->expires, call->pool);
+    }
     for (i = 0; status == APR_SUCCESS && i < ask->question->ncommands; i++) {
         if (ask->asking) {
             status = redis_link_add(ask->link, &asking, 1);
@@ -220,13 +240,27 @@ static ask_turn_t ask_turn_for_error(ask_t *ask, bsession_call_t *call)
     return ASK_OVER;
 }
 
+/** What may have arrived goes out as what knows itself again. */
+static void ask_turn_over(const ask_t *ask)
+{
+    if (ask->sent && ask->question->turns) {
+        *ask->question->turns = ask->question->into;
+    }
+}
+
 static ask_turn_t ask_turn_for_failure(ask_t *ask, apr_status_t status)
 {
     if (!ask->link || status == APR_EACCES) {
         return ASK_OVER;
     }
     redis_topology_doubt(ask->topology, ask->node);
-    return ask->sent && !ask->question->again && status != REDIS_EROLE ? ASK_OVER : ASK_AGAIN;
+    if (ask->sent && status != REDIS_EROLE) {
+        if (!ask->question->again) {
+            return ASK_OVER;
+        }
+        ask_turn_over(ask);
+    }
+    return ASK_AGAIN;
 }
 
 /** Whether the failure of a connection is one to try again after with the same server: it was an old
@@ -246,6 +280,7 @@ static apr_status_t ask_until_said(ask_t *ask, bsession_call_t *call)
     }
     status = ask_once(ask, call);
     if (status != APR_SUCCESS && ask_may_repeat(ask, status) && call->deadline > apr_time_now()) {
+        ask_turn_over(ask);
         call->why[0] = '\0';
         status = ask_once(ask, call);
     }

@@ -25,7 +25,12 @@ typedef struct {
     int                    ncommands;
     redis_script_t        *script;      /* commands[0] begins EVALSHA, its digest; NULL: no script */
     int                    reads;       /* changes nothing: may share the first flight with AUTH */
-    int                    again;       /* may be sent again though it may have been done */
+    int                    again;       /* may be sent again though it may have been done ... */
+    redis_word_t          *turns;       /* ... when this one of its words, if there is one, */
+    redis_word_t           into;        /*     becomes this */
+    redis_word_t          *life;        /* one of its words: what is left until `expires` when it
+                                           goes out; NULL: there is none */
+    apr_time_t             expires;
     int                    apart;       /* an error is the reply to one command, and no failure */
 } redis_question_t;
 

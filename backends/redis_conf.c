@@ -117,7 +117,7 @@ static int conf_address(redis_address_t *address, char *text, apr_port_t standar
     return 1;
 }
 
-static const char *conf_hosts(redis_conf_t *conf, char *text, const char *url, apr_pool_t *pconf)
+static const char *conf_hosts(redis_conf_t *conf, char *text, apr_pool_t *pconf)
 {
     apr_port_t standard = conf->layout == REDIS_SENTINEL ? REDIS_SENTINEL_PORT : REDIS_PORT;
     char *slash = strchr(text, '/'), *host, *rest;
@@ -126,8 +126,8 @@ static const char *conf_hosts(redis_conf_t *conf, char *text, const char *url, a
     if (slash) {
         *slash++ = '\0';
         if (*slash && !conf_number(&conf->login.db, slash, 0, 1000000)) {
-            return apr_psprintf(pconf, "behind the host's / stands the number of a database, such as "
-                                "/0, in '%s'", url);
+            return "behind the host's / stands the number of a database, such as /0; a / in a password "
+                   "is written %2F";
         }
     }
     for (host = apr_strtok(text, ",", &rest); host; host = apr_strtok(NULL, ",", &rest)) {
@@ -144,7 +144,8 @@ static const char *conf_hosts(redis_conf_t *conf, char *text, const char *url, a
     }
     conf->addresses = (redis_address_t *)all->elts;
     conf->naddresses = all->nelts;
-    return NULL;
+    return conf->layout == REDIS_ALONE && all->nelts > 1
+           ? "several hosts are Sentinels, with sentinel=, or nodes of a Cluster, with cluster=on" : NULL;
 }
 
 static const char *conf_socket(redis_conf_t *conf, char *path, apr_pool_t *pconf)
@@ -168,7 +169,7 @@ static const char *conf_socket(redis_conf_t *conf, char *path, apr_pool_t *pconf
     return NULL;
 }
 
-/** The password must not stand in what configtest prints. */
+/** The password must not stand in what configtest prints, and so no part of the URL does. */
 static const char *conf_url(redis_conf_t *conf, const char *url, apr_pool_t *pconf)
 {
     char *rest = apr_pstrdup(pconf, url);
@@ -185,10 +186,7 @@ static const char *conf_url(redis_conf_t *conf, const char *url, apr_pool_t *pco
     }
     rest += 2;
     wrong = conf_user(conf, &rest);
-    if (!wrong) {
-        wrong = conf_hosts(conf, rest, apr_pstrcat(pconf, "//", rest, NULL), pconf);
-    }
-    return wrong;
+    return wrong ? wrong : conf_hosts(conf, rest, pconf);
 }
 
 /* ------------------------------------------------------------------ the options */
@@ -244,7 +242,7 @@ static const char *conf_who(redis_conf_t *conf, const conf_words_t *words)
 {
     const char *user = conf_option(words, "user"), *password = conf_option(words, "password");
 
-    if ((user && conf->login.user) || (password && conf->login.password)) {
+    if ((user && conf->login.user && *conf->login.user) || (password && conf->login.password)) {
         return "the user or password stands twice, in the URL and as an option";
     }
     conf->login.user = user ? user : conf->login.user;
@@ -374,6 +372,7 @@ apr_status_t redis_conf_open(redis_conf_t *conf, bsession_call_t *call)
     conf->tls.context = context;
     apr_pool_cleanup_register(call->pool, conf, conf_free_context, apr_pool_cleanup_null);
     SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
+    SSL_CTX_clear_mode(context, SSL_MODE_AUTO_RETRY);   /* redis_wire_is_stale() must not wait */
     SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     if (conf->ca ? SSL_CTX_load_verify_file(context, conf->ca) != 1
                  : SSL_CTX_set_default_verify_paths(context) != 1) {

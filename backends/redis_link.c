@@ -70,7 +70,8 @@ void redis_link_free(redis_link_t *link)
 
 int redis_link_is_clean(const redis_link_t *link)
 {
-    return link->connection && !link->greeting && !link->due && !link->out_len;
+    return link->connection && !link->greeting && !link->due && !link->out_len
+           && link->reader->pos == link->reader->len;
 }
 
 static apr_status_t link_fail(redis_link_t *link, apr_status_t status, const char *what,
@@ -255,22 +256,24 @@ static apr_status_t link_next(redis_link_t *link, redisReply **reply, bsession_c
     }
 }
 
-/** One of these answers. An error's first word says enough, and quotes nobody. */
-static apr_status_t link_judge(const redis_link_t *link, const redisReply *reply, int role,
-                               bsession_call_t *call)
+/** One of the answers that are due. An error's first word says enough, and quotes nobody. */
+static apr_status_t link_judge(const redis_link_t *link, const redisReply *reply, bsession_call_t *call)
 {
+    const redis_login_t *login = link->login;
     const char *name = redis_address_text(link->address, call->pool);
+    int to_role = link->role && link->greeting == 1;
+    int to_auth = login->password && link->greeting == 1 + (login->db != 0) + link->role;
+    const char *what = to_role ? "ROLE" : !to_auth ? apr_psprintf(call->pool, "database %d", login->db)
+                     : login->user && *login->user ? "the user and password" : "the password";
 
     if (reply->type == REDIS_REPLY_ERROR) {
-        apr_snprintf(call->why, sizeof call->why, "%s: the server refused %s: %.*s", name,
-                     role ? "ROLE" : link->login->password ? "the user, password or database"
-                                                           : "the database",
+        apr_snprintf(call->why, sizeof call->why, "%s: the server refused %s: %.*s", name, what,
                      (int)strcspn(reply->str, " "), reply->str);
         return APR_EACCES;
     }
-    if (role && (reply->type != REDIS_REPLY_ARRAY || reply->elements == 0
-                 || reply->element[0]->type != REDIS_REPLY_STRING
-                 || strcmp(reply->element[0]->str, "master") != 0)) {
+    if (to_role && (reply->type != REDIS_REPLY_ARRAY || reply->elements == 0
+                    || reply->element[0]->type != REDIS_REPLY_STRING
+                    || strcmp(reply->element[0]->str, "master") != 0)) {
         apr_snprintf(call->why, sizeof call->why, "%s: the server is no master", name);
         return REDIS_EROLE;
     }
@@ -289,8 +292,8 @@ static apr_status_t link_greeted(redis_link_t *link, bsession_call_t *call)
         if (status != APR_SUCCESS) {
             return status;
         }
+        status = link_judge(link, reply, call);
         link->greeting--;
-        status = link_judge(link, reply, link->role && !link->greeting, call);
         freeReplyObject(reply);
         if (status != APR_SUCCESS) {
             redis_link_close(link);

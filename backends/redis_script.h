@@ -28,13 +28,16 @@ typedef struct {
 /*
  * Lives, as words of scripts: "k" keep, "n" never ends, or milliseconds from now.
  *
- * store   mode (c create, p put, r replace), expected revision, new revision, epoch, life, size, meta,
- *         then name, value ...  -> OK, EEXIST, NOTFOUND, EMISMATCH
+ * store   mode (c create, a create, again, p put, r replace), expected revision, new revision, epoch,
+ *         life, size, meta, then name, value ...  -> OK, EEXIST, NOTFOUND, EMISMATCH, UNKNOWN
  * merge   epoch, life, max bytes, max fields, revision or "" (any), then kind, name, value ...
  *         (kinds: s set, a add, u unset, i incr, c clear)
- *         -> OK, the revision, the number after each incr; or NOTFOUND, EMISMATCH, ENOSPC
+ *         -> OK, the revision, the number after each incr; or NOTFOUND, EMISMATCH, ENOSPC, UNKNOWN
  * touch   life -> OK, NOTFOUND
  * remove  revision or "0" -> OK, NOTFOUND, EMISMATCH
+ *
+ * A create or merge that is sent again, since no answer came, may find another record than it expects:
+ * UNKNOWN, where what came first may be ours and may be somebody else's.
  */
 extern redis_script_t redis_store_script, redis_merge_script, redis_touch_script,
                       redis_remove_script;

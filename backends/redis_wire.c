@@ -2,6 +2,7 @@
 
 #include "redis_wire.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
@@ -152,16 +153,26 @@ apr_status_t redis_wire_write(redis_wire_t *wire, const char *from, apr_size_t l
     return APR_SUCCESS;
 }
 
-int redis_wire_is_stale(const redis_wire_t *wire)
+static int wire_is_readable(const redis_wire_t *wire)
 {
     struct pollfd p = { .fd = wire->fd, .events = POLLIN };
-    char byte;
 
-    if (poll(&p, 1, 0) == 0) {
-        return 0;
+    return poll(&p, 1, 0) != 0;
+}
+
+/** With TLS, what is there may be a ticket, which OpenSSL takes in. */
+int redis_wire_is_stale(redis_wire_t *wire)
+{
+    while (wire_is_readable(wire)) {
+        char byte;
+
+        errno = 0;
+        if (!wire->tls
+            || wire_tls_status(wire, SSL_peek(wire->tls, &byte, 1)) != APR_EAGAIN) {
+            return 1;
+        }
     }
-    /* with TLS, what is there may be a ticket; a close behind it is met by the first read */
-    return !wire->tls || recv(wire->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0;
+    return 0;
 }
 
 /* ------------------------------------------------------------------ connecting */
@@ -221,6 +232,21 @@ static apr_status_t wire_settle(redis_wire_t *wire, int tcp)
     return status;
 }
 
+static int wire_is_number(const char *name)
+{
+    unsigned char bytes[16];
+
+    return inet_pton(AF_INET, name, bytes) == 1 || inet_pton(AF_INET6, name, bytes) == 1;
+}
+
+/** Whom to ask for, where it is a name, and whom the certificate must name. */
+static int wire_expect(redis_wire_t *wire, const redis_tls_t *tls, const char *name)
+{
+    SSL_set_verify(wire->tls, tls->verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
+    return !name || ((wire_is_number(name) || SSL_set_tlsext_host_name(wire->tls, name) == 1)
+                     && (!tls->verify || SSL_set1_host(wire->tls, name) == 1));
+}
+
 static apr_status_t wire_shake_hands(redis_wire_t *wire, const redis_tls_t *tls, const char *name,
                                      apr_time_t until)
 {
@@ -230,9 +256,7 @@ static apr_status_t wire_shake_hands(redis_wire_t *wire, const redis_tls_t *tls,
     if (!wire->tls || SSL_set_fd(wire->tls, wire->fd) != 1) {
         return APR_ENOMEM;
     }
-    SSL_set_verify(wire->tls, tls->verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
-    if (name && (SSL_set_tlsext_host_name(wire->tls, name) != 1
-                 || (tls->verify && SSL_set1_host(wire->tls, name) != 1))) {
+    if (!wire_expect(wire, tls, name)) {
         return APR_EINVAL;
     }
     do {

@@ -52,7 +52,7 @@ apr_status_t redis_wire_write(redis_wire_t *wire, const char *from, apr_size_t l
                               apr_time_t deadline);
 
 /** An idle connection that the other side has closed, or that has something to say. */
-int          redis_wire_is_stale(const redis_wire_t *wire);
+int          redis_wire_is_stale(redis_wire_t *wire);
 
 /** Says what went wrong in call->why, and nothing of what was sent or received. */
 apr_status_t redis_wire_fail(const redis_address_t *address, apr_status_t status, const char *what,

@@ -49,8 +49,9 @@ static const char *find_provider(const bsession_provider_t **provider, const cha
 
     *provider = ap_lookup_provider(BSESSION_PROVIDER_GROUP, scheme, BSESSION_PROVIDER_VERSION);
     if (!*provider) {
-        return apr_psprintf(p, "no module that is loaded serves \"%s\": the stores to be had are %s",
-                            url, known_schemes(p));
+        /* the rest of the URL may have a password in it */
+        return apr_psprintf(p, "no module that is loaded serves \"%s:\": the stores to be had are %s",
+                            scheme, known_schemes(p));
     }
     if ((*provider)->abi != BSESSION_PROVIDER_ABI) {
         return apr_psprintf(p, "the module for \"%s:\" was built for another version of "

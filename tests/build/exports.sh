@@ -18,4 +18,6 @@ exports() {
 
 exports bsession
 exports session_bsession
+# configure leaves it out where there is no hiredis
+[ ! -f mod_bsession_redis.la ] || exports bsession_redis
 exit $failed

@@ -77,11 +77,6 @@ class Build:
                      "session_probe": self._third_party("mod_session_probe"),
                      "bsession_redis": installed / "mod_bsession_redis.so"}
 
-    def store_module(self):
-        """The module that the store of the run needs, as a list of one or none."""
-        scheme = (self.store or "memory:").split(":")[0]
-        return ["bsession_redis"] if scheme.startswith("redis") else []
-
     def _third_party(self, name, *more):
         """Built by apxs against the installed headers and nothing else, as anybody would."""
         for source in (TOP / "tests" / "http").glob("*.[ch]"):
@@ -169,7 +164,7 @@ class Httpd:
     def text(self):
         user = "User www-data\nGroup www-data\n" if os.geteuid() == 0 else ""
         load = [f"LoadModule mpm_{self.build.mpm}_module {self.build.libexec}/mod_mpm_{self.build.mpm}.so"]
-        for name in [*self.mods, self.cgi_module, *self.build.store_module()]:
+        for name in dict.fromkeys([*self.mods, self.cgi_module, *self._store_modules()]):
             load.append(f"LoadModule {name}_module {self.build.path_of(name)}")
         load.append(f"LoadModule probe_module {self.build.probe}")
         load.append(f"LoadModule fault_module {self.build.fault}")
@@ -199,6 +194,11 @@ ScriptAlias /cgi/ {self.cgi}/
 </Location>
 """ + self._store_line() + self._fill(self.main or "", self.config)
 
+    def _store_modules(self):
+        """Those of the stores that the configuration, or the run, names."""
+        text = self._store_line() + self._fill(self.main, self.config)
+        return ["bsession_redis"] if re.search(r"(?im)^ *BSessionStore \S+ '?(fault:)?redis", text) else []
+
     def _store_line(self):
         """The store that the run was told of, where the test does not care."""
         if not self.build.store or self.implied or "BSessionStore" in self.main + self.config:
@@ -224,9 +224,13 @@ ScriptAlias /cgi/ {self.cgi}/
     def configtest(self):
         """The status and the output of `httpd -t`."""
         self.write()
-        done = subprocess.run(self._command("-t"), env=self.build.environment(self.writable),
-                              capture_output=True, text=True, timeout=60)
+        done = self.run("-t")
         return done.returncode, done.stdout + done.stderr
+
+    def run(self, *more):
+        """Once, with the configuration as it was written."""
+        return subprocess.run(self._command(*more), env=self.build.environment(self.writable),
+                              capture_output=True, text=True, timeout=60)
 
     # -- running
 

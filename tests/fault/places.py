@@ -1,0 +1,35 @@
+"""One httpd with many stores, each at a place of its own."""
+
+from httpd import on
+
+
+def places(stores, options="breaker=off timeout=2s"):
+    """Name -> words of its BSessionStore line; /name is the probe, on that store."""
+    lines = [on()]
+    for name, words in stores.items():
+        lines.append(f"BSessionStore {name} {words} {options}\n<Location /{name}>\nSetHandler bsession-probe\n"
+                     f"BSessionUse {name}\nBSessionCookie {name} Secure=Off\n</Location>\n")
+    lines.append("BSessionStore default memory:\n")
+    return "".join(lines)
+
+
+def works(server, name):
+    """A visitor's first save, a change and a read."""
+    visitor = server.client()
+    at = {"at": f"/{name}"}
+    assert visitor.results("set=a:1", "incr=n:1", **at) == ["ok", "=1"]
+    assert visitor.results("incr=n:1", "unset=a", **at) == ["=2", "ok"]
+    assert visitor.results("get=n", "get=a", **at) == ["=2", "-"]
+    return visitor
+
+
+def refused(server, name, *said):
+    """Nothing is had there, and one line says why."""
+    for calls in (["set=a:1"], ["set=b:1"]):
+        answer = server.client().probe(*calls, at=f"/{name}")
+        assert answer.status == 503 and answer.all("Set-Cookie") == [], answer
+    line = server.logged(rf"bsession:warn.* store {name}: ")
+    for part in said:
+        assert part in line, line
+    assert len([line for line in server.lines() if f"store {name}: " in line]) == 1
+    return line

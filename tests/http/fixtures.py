@@ -1,0 +1,97 @@
+"""What every test with a real httpd is given; tests/http and tests/fault share it."""
+
+import pathlib
+import sys
+
+import pytest
+
+sys.path.append(str(pathlib.Path(__file__).parents[1] / "stores"))
+
+import doubles  # noqa: E402
+import httpd  # noqa: E402
+import redis_server  # noqa: E402
+
+# a store that a run names by its scheme alone is started for it
+STARTED = {"redis:": "tcp", "rediss:": "tls", "redis+unix:": "unix"}
+
+
+def pytest_addoption(parser):
+    parser.addoption("--build", default="build", help="the build directory under test")
+    parser.addoption("--mpm", default="event", choices=["event", "worker", "prefork"])
+    parser.addoption("--store", help="what the store `default` is, such as \"memory: size=8M\", where a "
+                     "test does not say; of redis:, rediss: and redis+unix: a server is started")
+    parser.addoption("--full", action="store_true", help="the numbers of the design, which take long")
+
+
+@pytest.fixture(scope="session")
+def store_words(request):
+    scheme, *options = (request.config.getoption("--store") or "").split() or [None]
+    if scheme not in STARTED:
+        yield request.config.getoption("--store")
+        return
+    server, words = redis_server.start_as(STARTED[scheme])
+    yield " ".join([words, *options])
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def build(request, store_words):
+    built = httpd.Build(request.config.getoption("--build"), request.config.getoption("--mpm"), store_words)
+    built.install()
+    return built
+
+
+@pytest.fixture(scope="session")
+def full(request):
+    return request.config.getoption("--full")
+
+
+running = []
+
+
+@pytest.fixture(scope="module")
+def start(build):
+    """Starts servers that stop when the file's tests are done."""
+    mine = []
+
+    def start_one(config, **more):
+        server = httpd.Httpd(build, config, **{k: v for k, v in more.items() if k != "prepare"})
+        mine.append(server)
+        if "prepare" in more:
+            more["prepare"](server)
+        server.start()
+        running.append(server)
+        return server
+
+    yield start_one
+    wrong = []
+    for server in mine:
+        try:
+            server.stop()
+            wrong += server.surprises()
+        except AssertionError as error:
+            wrong.append(str(error))
+        if server in running:
+            running.remove(server)
+        server.remove()
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.fixture(autouse=True)
+def quiet_logs():
+    """A test fails where a log says what the test did not expect."""
+    yield
+    wrong = [line for server in running for line in server.surprises()]
+    assert not wrong, "unexpected in the logs:\n" + "\n".join(wrong)
+
+
+@pytest.fixture
+def client(server):
+    return server.client()
+
+
+@pytest.fixture(scope="module")
+def backend():
+    b = doubles.Backend()
+    yield b
+    b.close()
