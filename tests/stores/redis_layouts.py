@@ -6,11 +6,11 @@ watched by three Sentinels, and a Cluster of three masters with a replica each.
 runs PROGRAM with the URL and the options of what was started for it, and stops that.
 """
 
-import concurrent.futures
 import contextlib
 import os
 import pathlib
 import re
+import select
 import shutil
 import signal
 import socket
@@ -21,18 +21,13 @@ import tempfile
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "http"))
 
 from doubles import wait_until  # noqa: E402
+from redis_server import ACL, PASSWORD, Refused  # noqa: E402
 
-PASSWORD = "pass-of-a-test"
-# what docs/backends.md lists for the servers of a layout, and for its Sentinels
-ACL = ("~bs:* +hgetall +pttl +eval +evalsha +hmget +hget +hset +hdel +hlen +hkeys +hexists +hstrlen "
-       "+hincrby +pexpire +persist +del +scan +info +select +wait +role +asking +cluster|slots")
+# what docs/backends.md lists for the servers of a layout beside what every server needs, and for Sentinels
+LAYOUT_ACL = f"{ACL} +wait +role +asking +cluster|slots"
 SENTINEL_ACL = "+sentinel|get-master-addr-by-name"
 DOWN_AFTER = 700                        # milliseconds until a server that is silent counts as gone
 SLOTS = 16384
-
-
-class Refused(Exception):
-    """An error that the server answered."""
 
 
 class Member:
@@ -88,6 +83,8 @@ class Member:
 
     def __call__(self, *words):
         raw = [w if isinstance(w, bytes) else str(w).encode() for w in words]
+        if self.socket and select.select([self.socket], [], [], 0)[0]:
+            self._hang_up()             # closed meanwhile: a Sentinel has changed its role
         try:
             if not self.socket:
                 self.socket = socket.create_connection(("127.0.0.1", self.port), 20)
@@ -124,6 +121,16 @@ class Member:
     def info(self, section, name):
         return re.search(rf"^{name}:(.*?)\r?$", self("INFO", section), re.M)[1]
 
+    def calls(self, command):
+        """How often it was called since CONFIG RESETSTAT."""
+        found = re.search(rf"^cmdstat_{command}:calls=(\d+)", self("INFO", "commandstats"), re.M)
+        return int(found[1]) if found else 0
+
+    def errors(self, word):
+        """How often it was answered since CONFIG RESETSTAT."""
+        found = re.search(rf"^errorstat_{word}:count=(\d+)", self("INFO", "errorstats"), re.M)
+        return int(found[1]) if found else 0
+
     def role(self):
         """Or nothing, where it does not answer."""
         try:
@@ -135,7 +142,7 @@ class Member:
 class Layout:
     """What both have in common: members in one directory, with one password."""
 
-    LINES = [f"requirepass {PASSWORD}", f"masterauth {PASSWORD}", f"user web on >{PASSWORD} {ACL}", 'save ""',
+    LINES = [f"requirepass {PASSWORD}", f"masterauth {PASSWORD}", f"user web on >{PASSWORD} {LAYOUT_ACL}", 'save ""',
              "repl-diskless-sync-delay 0", "repl-ping-replica-period 1", "enable-debug-command yes"]
 
     def __init__(self):
@@ -186,7 +193,7 @@ class Sentinels(Layout):
         wait_until(self.is_whole, "the Sentinels to know each other")
 
     def _in_sync(self, master):
-        return master("ROLE")[1] and [r for r in master("ROLE")[2] if int(r[2]) > 0][1:]
+        return master.role() == "master" and [r for r in master("ROLE")[2] if int(r[2]) > 0][1:]
 
     def is_whole(self):
         """All know of each other and of both replicas, and nobody is thought to be down."""
@@ -197,9 +204,19 @@ class Sentinels(Layout):
                 return False
             for replica in s("SENTINEL", "REPLICAS", "main"):
                 replica = dict(zip(replica[::2], replica[1::2]))
-                if replica["flags"] != "slave" or replica["master-link-status"] != "ok":
+                if replica["flags"] != "slave":
                     return False
-        return self.agreed()
+        return self.agreed() and self._in_sync(self.master())
+
+    def mend(self):
+        """Whoever was killed is there again, as a replica; faster than the Sentinels would make it one."""
+        for member in self.members:
+            member.resume()
+            if member.process.poll() is not None:
+                member.start()
+                if not member.sentinel and member.port != self.agreed():
+                    member("REPLICAOF", "127.0.0.1", self.agreed())
+        wait_until(self.is_whole, "the layout to be whole again", 60)
 
     def named(self, sentinel):
         return int(sentinel("SENTINEL", "get-master-addr-by-name", "main")[1])
@@ -291,12 +308,6 @@ class Cluster(Layout):
     def words(self):
         hosts = ",".join(m.address for m in self.members[:2])
         return f"redis://{hosts} cluster=on user=web password={PASSWORD}"
-
-
-def both(*jobs):
-    """Runs them at once; their results."""
-    with concurrent.futures.ThreadPoolExecutor(len(jobs)) as pool:
-        return [f.result() for f in [pool.submit(job) for job in jobs]]
 
 
 def main(how, program, *arguments):
