@@ -147,7 +147,7 @@ class Layout:
 
     def __init__(self):
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="bsession-redis-"))
-        self.ports = self._free_ports(12)
+        self.ports = self._free_ports(16)
         self.members = []
         try:
             self.begin()
@@ -301,8 +301,36 @@ class Cluster(Layout):
             between()
         while keys := source("CLUSTER", "GETKEYSINSLOT", slot, 10):
             source("MIGRATE", "127.0.0.1", to.port, "", 0, 5000, "AUTH", PASSWORD, "KEYS", *keys)
-        for node in [to, source]:
-            node("CLUSTER", "SETSLOT", slot, "NODE", to("CLUSTER", "MYID"))
+        to("CLUSTER", "SETSLOT", slot, "NODE", to("CLUSTER", "MYID"))
+        try:
+            source("CLUSTER", "SETSLOT", slot, "NODE", to("CLUSTER", "MYID"))
+        except Refused as error:        # it heard of it, and is a replica: that was its last slot
+            assert "only with masters" in str(error)
+
+    def serves(self, ranges):
+        """Whether a node that is alive owns all of these slots, by its own word."""
+        return any(set(map(tuple, ranges)) <= set(self.owns(m)) and "cluster_state:ok" in m("CLUSTER", "INFO")
+                   for m in self.members if m.role() == "master")
+
+    def replica_of(self, master):
+        wanted = str(master.port)
+        return next(m for m in self.members if m.role() == "slave" and str(m("ROLE")[2]) == wanted)
+
+    def forget(self, node):
+        """It leaves, and its process ends."""
+        name = node("CLUSTER", "MYID")
+        self.members.remove(node)
+        for member in self.members:
+            member("CLUSTER", "FORGET", name)
+        node.stop()
+
+    def mend(self):
+        """Whoever was killed is there again; the Cluster itself makes it what it has to be."""
+        for member in self.members:
+            member.resume()
+            if member.process.poll() is not None:
+                member.start()
+        wait_until(self.is_whole, "the Cluster to be whole again", 60)
 
     @property
     def words(self):
