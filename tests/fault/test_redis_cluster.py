@@ -5,7 +5,7 @@ import time
 import pytest
 
 from doubles import wait_until
-from load import Load
+from counting import Load
 from places import places, works
 from redis_layouts import Cluster, SLOTS
 

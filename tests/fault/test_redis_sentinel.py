@@ -8,7 +8,7 @@ import pytest
 
 from doubles import wait_until
 from httpd import free_port
-from load import Load
+from counting import Load
 from places import places, works
 from redis_layouts import Sentinels
 
@@ -195,7 +195,7 @@ def test_reads_of_a_demoted_master_end_within_a_second(server, whole):
     old = whole.master()
     other = next(s for s in whole.servers if s is not old)
     for s in whole.sentinels:
-        s.pause()                       # nobody kills connections, or repairs it
+        s.kill()                        # nobody ends connections, or repairs it
     server.expect(OUTAGE)
     other("REPLICAOF", "NO", "ONE")
     old("REPLICAOF", "127.0.0.1", other.port)
@@ -207,11 +207,29 @@ def test_reads_of_a_demoted_master_end_within_a_second(server, whole):
         return visitor.probe("get=n", at="/main").status == 503
     wait_until(disbelieved, "it to be disbelieved")
     assert began[-1] - demoted < 3      # and this is a busy machine
+    assert "the server is no master" in server.logged(rf"{OUTAGE}.*store main: load failed")
     old("REPLICAOF", "NO", "ONE")
     other("REPLICAOF", "127.0.0.1", old.port)
     for s in whole.sentinels:
-        s.resume()
+        s.start()
     wait_until(lambda: visitor.probe("get=n", at="/main").status == 200, "service to return", 60)
+
+
+def test_a_master_of_the_past_comes_back(server, whole):
+    """While nobody used the store another one has taken over. The old one takes itself for a master until a
+    Sentinel tells it otherwise, and has heard of nothing: nobody believes it."""
+    visitors = [works(server, "main") for _ in range(20)]
+    server.expect(OUTAGE)
+    old = whole.master()
+    old("SET", "marker", "x")
+    assert old("WAIT", 2, 5000) == 2
+    old.kill()
+    wait_until(lambda: whole.agreed() not in (None, old.port) and whole.masters(), "another master", 30)
+    old.start()
+    assert old.role() == "master"
+    for visitor in visitors:
+        assert visitor.results("incr=n:1", "get=n", at="/main") == ["=3", "=3"]
+    assert old.calls("evalsha") == old.calls("hgetall") == 0
 
 
 def test_a_master_that_hangs(server, whole):
