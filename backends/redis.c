@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include <apr_signal.h>
 #include <apr_strings.h>
 
 #include "redis_backend.h"
@@ -13,7 +14,7 @@
 /* The server ends a connection that brings a longer word. */
 #define REDIS_LONGEST_WORD  (512u << 20)
 
-/* ------------------------------------------------------------------ configuration and start */
+/* ------------------------------------------------------------------ configuration */
 
 static const char *redis_create(bsession_backend_t **backend, const char *name, const char *url,
                                 const bsession_options_t *options,
@@ -25,27 +26,6 @@ static const char *redis_create(bsession_backend_t **backend, const char *name, 
     made->services = services;
     *backend = made;
     return redis_conf_parse(&made->conf, url, options, services, pconf);
-}
-
-/** The parent opens no connection that a child would share: only what a child inherits. */
-static apr_status_t redis_open(bsession_backend_t *backend, apr_int64_t uid, apr_int64_t gid,
-                               bsession_call_t *call)
-{
-    (void)uid;
-    (void)gid;
-    redis_scripts_init();
-    return redis_conf_open(&backend->conf, call);
-}
-
-static apr_status_t redis_child_init(bsession_backend_t *backend, apr_pool_t *pchild,
-                                     bsession_call_t *call)
-{
-    backend->topology = redis_topology_make(&backend->conf, pchild);
-    if (!backend->topology) {
-        apr_cpystrn(call->why, "no pool of connections could be made", sizeof call->why);
-        return APR_ENOMEM;
-    }
-    return APR_SUCCESS;
 }
 
 /* ------------------------------------------------------------------ asking */
@@ -289,6 +269,54 @@ static apr_status_t redis_remove(bsession_backend_t *backend, const bsession_key
 
     words[4] = redis_number(call->pool, (apr_int64_t)revision);
     return run(backend, key, &redis_remove_script, words, 5, question, &reply, call);
+}
+
+/* ------------------------------------------------------------------ start */
+
+/** Whether the server can be asked is worth a line at the start, and no more: it heals by itself. No
+ *  child inherits the connection. OpenSSL writes to what may be closed; children ignore the signal. */
+static void greet(bsession_backend_t *backend, bsession_call_t *call)
+{
+    static const bsession_key_t nobody = { 's', { 0 } };
+    bsession_call_t own = { .deadline = call->deadline };
+    bsession_record_t record;
+    apr_sigfunc_t *before = apr_signal(SIGPIPE, SIG_IGN);
+    apr_status_t status = apr_pool_create(&own.pool, call->pool);
+
+    if (status == APR_SUCCESS) {
+        status = redis_load(backend, &nobody, &record, &own);
+        apr_pool_destroy(own.pool);
+    }
+    apr_signal(SIGPIPE, before);
+    if (status != APR_SUCCESS && status != APR_NOTFOUND && status != BSESSION_ECORRUPT) {
+        apr_snprintf(call->why, sizeof call->why, "cannot be asked yet: %s", own.why);
+    }
+}
+
+static apr_status_t redis_open(bsession_backend_t *backend, apr_int64_t uid, apr_int64_t gid,
+                               bsession_call_t *call)
+{
+    apr_status_t status;
+
+    (void)uid;
+    (void)gid;
+    redis_scripts_init();
+    status = redis_conf_open(&backend->conf, call);
+    if (status == APR_SUCCESS && !call->why[0]) {
+        greet(backend, call);
+    }
+    return status;
+}
+
+static apr_status_t redis_child_init(bsession_backend_t *backend, apr_pool_t *pchild,
+                                     bsession_call_t *call)
+{
+    backend->topology = redis_topology_make(&backend->conf, pchild);
+    if (!backend->topology) {
+        apr_cpystrn(call->why, "no pool of connections could be made", sizeof call->why);
+        return APR_ENOMEM;
+    }
+    return APR_SUCCESS;
 }
 
 #define REDIS_PROVIDER(scheme)               \

@@ -165,6 +165,13 @@ static int ask_is_wrong_type(const redisReply *error)
     return ask_error_is(error, "WRONGTYPE") || strstr(error->str, " WRONGTYPE ") != NULL;
 }
 
+/** What a script may not do is no NOPERM: it says so before version 7.2 and since. */
+static int ask_is_forbidden(const redisReply *error)
+{
+    return ask_error_is(error, "NOPERM") || strstr(error->str, "user executing the script")
+           || strstr(error->str, "ACL failure in script");
+}
+
 static int ask_is_read_only(const redisReply *error)
 {
     return ask_error_is(error, "READONLY") || strstr(error->str, " -READONLY ") != NULL;
@@ -178,8 +185,11 @@ int redis_ask_is_refusal(const redisReply *reply)
 /** What to add where the first word of an error does not say what to do. */
 static const char *ask_hint(const ask_t *ask)
 {
-    if (ask_error_is(ask->error, "NOPERM")) {
+    if (ask_is_forbidden(ask->error)) {
         return "NOPERM: its ACL does not let this user do what docs/backends.md lists";
+    }
+    if (ask_error_is(ask->error, "NOAUTH") || strstr(ask->error->str, "unauthenticated")) {
+        return "NOAUTH: it wants a password: password=";
     }
     if (ask_error_is(ask->error, "OOM")) {
         return "OOM: its maxmemory is reached";

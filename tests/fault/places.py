@@ -2,6 +2,9 @@
 
 from httpd import on
 
+# so that the connection to the store that one request leaves is the next one's
+ONE_CHILD = "ServerLimit 1\nStartServers 1\nMaxRequestWorkers 25\n"
+
 
 def places(stores, options="breaker=off timeout=2s"):
     """Name -> words of its BSessionStore line; /name is the probe, on that store."""
@@ -11,6 +14,13 @@ def places(stores, options="breaker=off timeout=2s"):
                      f"BSessionUse {name}\nBSessionCookie {name} Secure=Off\n</Location>\n")
     lines.append("BSessionStore default memory:\n")
     return "".join(lines)
+
+
+def start_places(start, stores, **more):
+    """What cannot be asked at the start is warned of, and that is all."""
+    server = start(places(stores), **more)
+    server.expect(r"BSessionStore \S+: cannot be asked yet: ")
+    return server
 
 
 def works(server, name):

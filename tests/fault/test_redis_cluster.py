@@ -34,6 +34,12 @@ def server(start, layout):
     }, ""))
 
 
+@pytest.fixture(autouse=True)
+def at_the_start(server):
+    """What httpd says of these whenever it starts."""
+    server.expect(r"BSessionStore alone: cannot be asked yet")
+
+
 @pytest.fixture
 def whole(layout):
     """Everybody is there before the test, and after it."""

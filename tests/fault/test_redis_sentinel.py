@@ -11,6 +11,7 @@ from httpd import free_port
 from counting import Load
 from places import places, works
 from redis_layouts import Sentinels
+from redis_proxy import Proxy, Swallow
 
 OUTAGE = r"bsession:(error|warn|notice|info)"
 
@@ -81,6 +82,12 @@ def server(start, layout, lagging):
         "nobody": behind(free_port(), free_port()),
         "stranger": layout.words.replace("sentinel=main", "sentinel=other"),
     }))
+
+
+@pytest.fixture(autouse=True)
+def at_the_start(server):
+    """What httpd says of these whenever it starts."""
+    server.expect(r"BSessionStore (nobody|stranger): cannot be asked yet")
 
 
 @pytest.fixture
@@ -230,6 +237,28 @@ def test_a_master_of_the_past_comes_back(server, whole):
     for visitor in visitors:
         assert visitor.results("incr=n:1", "get=n", at="/main") == ["=3", "=3"]
     assert old.calls("evalsha") == old.calls("hgetall") == 0
+
+
+def test_a_lost_reply_is_not_asked_for_twice(server, whole, lagging):
+    """A master that is behind a proxy, by the word of the first Sentinel. A load is asked of it again, an
+    increment is not: it was done."""
+    wire = Proxy(whole.agreed())
+    lagging.names = wire.port
+    server.graceful()                   # children that know nothing
+    try:
+        visitor = works(server, "lagging")
+        wire.once(b"HGETALL", Swallow())
+        assert visitor.results("get=n", at="/lagging") == ["=2"]
+        wire.clear()
+        wire.once(b"EVAL", Swallow())
+        assert visitor.probe("incr=n:1", at="/lagging").status == 503
+        assert wire.count(b"EVAL") == 1
+        server.expect(OUTAGE)
+        wire.clear()
+        assert visitor.results("get=n", at="/lagging") == ["=3"]
+    finally:
+        wire.close()
+        lagging.names = None
 
 
 def test_a_master_that_hangs(server, whole):

@@ -1,0 +1,307 @@
+"""A Redis server that is killed, stopped, full, emptied of scripts, or changes its password, with visitors who
+do not stop: each request ends in time, what was told is kept, the breaker opens and closes, and nobody
+restarts httpd."""
+
+import re
+import time
+
+import pytest
+
+from doubles import Gate, wait_until
+from httpd import on
+from load import Load
+from redis_server import Redis
+
+TIMEOUT, CONNECT = 1.0, 0.5
+# what a request does at most: one load, one save, and what a busy machine adds
+PATIENCE = 2 * TIMEOUT + 4
+
+
+@pytest.fixture(scope="module")
+def redis():
+    one = Redis("appendonly yes", "appendfsync no")
+    yield one
+    one.stop()
+
+
+@pytest.fixture(scope="module")
+def server(start, redis):
+    return start(f"BSessionStore default {redis.tcp} timeout=1s connect_timeout=500ms breaker=3,100ms,400ms\n"
+                 + on() + """
+<Location /anonymous>
+    SetHandler bsession-probe
+    BSessionOnOutage anonymous
+</Location>
+""")
+
+
+@pytest.fixture(autouse=True)
+def whole(redis, server, quiet_logs):
+    """After each test the server is there, and asked again."""
+    yield
+    redis.resume()
+    if redis.process.poll() is not None:
+        redis.start()
+    redis("CONFIG", "SET", "maxmemory", "0")
+    wait_until(lambda: server.client().probe("set=a:1").status == 200, "the store to be asked again")
+    server.expect("store default: ")
+
+
+def states(server):
+    """What the log says of the store since the last test, a word for each line."""
+    words = []
+    for line in server.lines():
+        found = re.search(r"bsession:(\w+).* store default: (.*)", line)
+        if found and found[1] != "info":
+            what = found[2]
+            words += ["opened"] if "left alone" in what else ["closed"] if "answers again" in what \
+                else ["failed"] if " failed: " in what else []
+    server.expect("store default: ")
+    return words
+
+
+def assert_states(server, most=1):
+    """One line for each change of state: it opened and it closed, in turn."""
+    words = [word for word in states(server) if word != "failed"]
+    assert words == ["opened", "closed"] * (len(words) // 2) and 2 <= len(words) <= 2 * most, words
+
+
+def healed(server, load, redis):
+    """All visitors are told of new numbers."""
+    before = [v.told for v in load.visitors]
+    wait_until(lambda: all(v.told > told for v, told in zip(load.visitors, before)), "the visitors to be served")
+
+
+def told_more(load, by=40):
+    before = load.told()
+    wait_until(lambda: load.told() > before + by, "the visitors to be served")
+
+
+def opened(server):
+    wait_until(lambda: "left alone" in server.log()[server.seen:], "the breaker to open")
+
+
+def test_killed_and_started_again(server, redis):
+    """kill -9 under load. It keeps what it acknowledged, and so do we."""
+    with Load(server, patience=PATIENCE) as load:
+        told_more(load)
+        redis.kill()
+        opened(server)
+        assert load.refused()
+        redis.start()
+        healed(server, load, redis)
+    assert_states(server)
+
+
+def test_not_there_at_the_start(start):
+    """A warning, and it heals by itself."""
+    redis = Redis()
+    redis.kill()
+    server = start(f"BSessionStore default {redis.tcp} timeout=1s breaker=3,100ms,400ms\n" + on())
+    assert "Connection refused" in server.logged("BSessionStore default: cannot be asked yet: ")
+    assert server.client().probe("set=a:1").status == 503
+    assert server.client().get("/index.html").status == 200
+    redis.start()
+    wait_until(lambda: server.client().probe("set=a:1").status == 200, "the store to be asked")
+    states(server)
+    redis.stop()
+
+
+def test_a_graceful_restart_while_it_is_away(server, redis):
+    visitor = server.client()
+    visitor.results("set=a:1")
+    redis.kill()
+    server.expect("store default: ", "BSessionStore default: cannot be asked yet: ")
+    server.graceful()
+    assert visitor.probe("get=a").status == 503
+    redis.start()
+    wait_until(lambda: visitor.probe("get=a").results == ["=1"], "the store to be asked again")
+
+
+@pytest.mark.parametrize("at,status", [("/probe", 503), ("/anonymous", 200)])
+def test_what_an_outage_means(server, redis, at, status):
+    """BSessionOnOutage: and the cookie is nobody's to delete, nor to make."""
+    visitor = server.client()
+    visitor.results("set=a:1")
+    jar = dict(visitor.jar)
+    redis.kill()
+    server.expect("store default: ")
+    for calls in (["get=a"], ["set=b:1"], ["destroy"], ["set=b:1", "rotate"]):
+        answer = visitor.probe(*calls, at=at)
+        assert answer.status == status and answer.all("Set-Cookie") == []
+        stranger = server.client()
+        assert stranger.probe("set=a:1", at=at).status == status and stranger.jar == {}
+    assert visitor.jar == jar
+    redis.start()
+    wait_until(lambda: visitor.probe("get=a").results == ["=1"], "the store to be asked again")
+
+
+def test_clients_that_are_killed(server, redis):
+    """CLIENT KILL under load. Who loses a connection in the middle of an increment is told that it is not
+    known; nobody else notices."""
+    with Load(server, patience=PATIENCE) as load:
+        for _ in range(30):
+            told_more(load, 10)
+            redis("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        assert load.told() > 10 * load.refused()
+    server.expect("store default: ")
+
+
+@pytest.mark.parametrize("calls,results", [
+    (["get=n"], ["=1"]), (["incr=n:1"], ["=2"]), (["set=a:1", "rotate"], ["ok", "ok"]), (["clear"], ["ok"]),
+    (["destroy"], ["ok"]), (["touch"], ["ok"]), (["cache=default/things/60000", "cset=k:1"], ["cache", "ok"])])
+def test_an_idle_connection_that_was_closed(server, redis, calls, results):
+    """It is replaced within the call, whatever that is: seen before it is used, nothing is lost."""
+    for _ in range(5):
+        visitor = server.client()
+        visitor.results("incr=n:1")
+        redis("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        wait_until(lambda: len(redis("CLIENT", "LIST").splitlines()) == 1, "the connections to go")
+        assert visitor.results(*calls) == results
+
+
+def test_stopped_for_longer_than_the_time_out(server, redis):
+    """SIGSTOP under load: answers come late, and to nobody else's question."""
+    with Load(server, patience=PATIENCE) as load:
+        told_more(load)
+        redis.pause()
+        opened(server)
+        redis.resume()
+        healed(server, load, redis)
+    assert_states(server, most=3)
+
+
+def test_a_request_ends_in_time(server, redis):
+    """By timeout=, and at once while the breaker is open."""
+    visitor = server.client()
+    visitor.results("set=a:1")
+    redis.pause()
+    times = []
+    for _ in range(4):
+        began = time.monotonic()
+        assert visitor.probe("get=a").status == 503
+        times.append(time.monotonic() - began)
+    assert max(times) < TIMEOUT + 2 and min(times) < TIMEOUT / 2
+    redis.resume()
+    wait_until(lambda: visitor.probe("get=a").results == ["=1"], "the store to be asked again")
+    assert_states(server)
+
+
+def test_scripts_are_forgotten(server, redis):
+    """SCRIPT FLUSH under load: the script goes along within the call, and nobody notices."""
+    with Load(server, patience=PATIENCE) as load:
+        for _ in range(50):
+            told_more(load, 4)
+            redis("SCRIPT", "FLUSH")
+        assert load.refused() == 0
+    assert states(server) == []
+
+
+def test_a_full_server(server, redis):
+    """maxmemory with noeviction: what is there is read, touched and removed; what is refused changes nothing."""
+    visitor, leaving = server.client(), server.client()
+    for one in visitor, leaving:
+        assert one.results("set=a:1", "set=b:2") == ["ok", "ok"]
+    redis("CONFIG", "SET", "maxmemory-policy", "noeviction", "maxmemory", "1")
+    assert visitor.probe("set=c:3").status == 503
+    assert "the server refused with OOM: its maxmemory is reached" in server.logged("store default: save failed")
+    assert visitor.results("get=a", "get=b", "has=c") == ["=1", "=2", "no"]
+    assert visitor.probe("unset=a", "set=b:3").status == 503
+    assert visitor.results("touch") == ["ok"]
+    assert visitor.results("get=a", "get=b") == ["=1", "=2"]
+    redis("SCRIPT", "FLUSH")
+    assert leaving.probe("destroy").results == ["ok"] and leaving.jar == {}
+    assert server.client().probe("set=a:1").status == 503
+    answer = visitor.probe("set=c:3", at="/anonymous")
+    assert answer.status == 200 and answer.all("Set-Cookie") == []
+    redis("CONFIG", "SET", "maxmemory", "0")
+    wait_until(lambda: visitor.probe("set=c:3").status == 200, "room")
+    assert visitor.results("get=a", "get=c") == ["=1", "=3"]
+
+
+def test_a_password_that_changes(server, redis, start):
+    """While httpd runs: who is connected stays so; whom the server does not know any more is refused, until
+    the password is as it was, or httpd is told of the new one."""
+    locked = Redis()
+    locked("CONFIG", "SET", "requirepass", "one-of-a-test")
+    running = start(f"BSessionStore default redis://:one-of-a-test@127.0.0.1:{locked.ports[0]} timeout=1s "
+                    "breaker=3,100ms,400ms\n" + on())
+    with Load(running, patience=PATIENCE) as load:
+        told_more(load)
+        locked("CONFIG", "SET", "requirepass", "two-of-a-test")
+        told_more(load)
+        locked("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        opened(running)
+        assert "the server refused the password: WRONGPASS" in running.log()
+        locked("CONFIG", "SET", "requirepass", "one-of-a-test")
+        healed(running, load, locked)
+    assert_states(running)
+    assert "of-a-test" not in running.log()
+    locked.stop()
+
+
+# -- what others have done to a record
+
+def record(redis):
+    [key] = redis("KEYS", "bs:s*")
+    return key
+
+
+@pytest.fixture
+def visitor(redis, server):
+    redis("FLUSHALL")
+    one = server.client()
+    one.results("set=a:1")
+    return one
+
+
+def test_a_foreign_hset_after_the_end(server, redis, visitor):
+    """A hash without our bookkeeping is no record: a miss, which nothing revives."""
+    key = record(redis)
+    redis("DEL", key)
+    redis("HSET", key, "a", "2", "foreign", "3")
+    old = visitor.token
+    assert visitor.results("get=a", "load") == ["-", "NOTFOUND"]
+    assert visitor.results("set=b:1") == ["ok"] and visitor.token != old
+    assert visitor.results("get=a", "get=b") == ["-", "=1"]
+    assert redis("HGETALL", key) == [b"a", b"2", b"foreign", b"3"]
+
+
+def test_a_foreign_hset_meanwhile(server, redis, visitor):
+    """Whoever writes a field of a session is read, and overwritten."""
+    key = record(redis)
+    redis("HSET", key, "theirs", "5")
+    assert visitor.results("get=a", "get=theirs", "incr=theirs:1") == ["=1", "=5", "=6"]
+    assert redis("HGET", key, "theirs") == b"6"
+
+
+@pytest.mark.parametrize("damage", [
+    ("SET", "KEY", "x"), ("HSET", "KEY", "_bs.rev", "x"), ("HSET", "KEY", "_bs.rev", "0"), ("HDEL", "KEY", "_bs.rev"),
+    ("HSET", "KEY", "_bs.epoch", "99999999999"), ("HSET", "KEY", "_bs", "x"), ("LPUSH", "KEY", "x")],
+    ids=lambda damage: " ".join(damage))
+def test_a_damaged_record(server, redis, visitor, damage):
+    """Section 10: an empty session, one warning with the tag, no outage; a set makes a fresh one."""
+    key = record(redis)
+    [tag] = visitor.results("tag")
+    old = visitor.token
+    if damage[0] != "HSET" and damage[0] != "HDEL":
+        redis("DEL", key)
+    redis(*[key if word == "KEY" else word for word in damage])
+    answer = visitor.probe("get=a")
+    assert answer.status == 200 and answer.results == ["-"]
+    assert tag in server.logged("bsession:warn")
+    assert visitor.results("set=b:1") == ["ok"]
+    assert visitor.token != old and visitor.results("get=a", "get=b") == ["-", "=1"]
+    assert states(server) == []
+
+
+def test_a_record_that_became_something_else_before_the_save(server, redis, visitor):
+    """WRONGTYPE in a script: the changes are dropped, as of a record that vanished."""
+    key = record(redis)
+    gate = Gate(server)
+    with gate.passing(visitor, "get=a", gate.call, "set=a:2", "save"):
+        redis("DEL", key)
+        redis("SET", key, "x")
+    assert gate.answer.status == 200 and gate.answer.results[-1] == "EGONE" and gate.answer.cookies == []
+    assert redis("GET", key) == b"x" and states(server) == []
+    server.expect("bsession:warn")

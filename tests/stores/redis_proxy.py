@@ -1,0 +1,180 @@
+"""Between a test's httpd and its Redis: passes bytes on, and on command splits, delays, cuts off, swallows,
+adds to or replaces a reply, or loses a request before it arrives."""
+
+import socket
+import threading
+import time
+
+
+class Cut:
+    """So many bytes of the reply, and the end of the connection."""
+
+    def __init__(self, count):
+        self.left = count
+
+    def reply(self, data):
+        """What goes to the client, and whether that was the last."""
+        part = data[:self.left]
+        self.left -= len(part)
+        return part, self.left == 0
+
+
+class Swallow:
+    """It was done, and nobody is told; `then` is called before the connection ends."""
+
+    def __init__(self, then=None):
+        self.then = then
+
+    def reply(self, data):
+        if self.then:
+            self.then()
+        return b"", True
+
+
+class Drop:
+    """It never arrives."""
+
+
+class Hold:
+    """The reply comes when the test says so."""
+
+    def __init__(self):
+        self.go = threading.Event()
+        self.here = threading.Event()
+
+    def reply(self, data):
+        self.here.set()
+        self.go.wait(30)
+        return data, False
+
+
+class Instead:
+    """Another reply; None stands for what came."""
+
+    def __init__(self, *parts):
+        self.parts = parts
+
+    def reply(self, data):
+        return b"".join(data if part is None else part for part in self.parts), False
+
+
+class Connection:
+    def __init__(self, proxy, client):
+        self.proxy = proxy
+        self.client = client
+        self.server = socket.create_connection(("127.0.0.1", proxy.target))
+        for s in client, self.server:
+            s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.action = None
+        for work in self._requests, self._replies:
+            threading.Thread(target=self._until_closed, args=(work,), daemon=True).start()
+
+    def _until_closed(self, work):
+        try:
+            work()
+        except OSError:
+            pass
+        self.close()
+
+    def _requests(self):
+        while True:
+            data = self.client.recv(65536)
+            if not data:
+                return
+            action = self.proxy.look(data)
+            if isinstance(action, Drop):
+                return
+            if action:
+                self.action = action
+            self.server.sendall(data)
+
+    def _replies(self):
+        while True:
+            data = self.server.recv(65536)
+            if not data:
+                return
+            self.proxy.replied = len(data)
+            last = False
+            if self.action:
+                data, last = self.action.reply(data)
+                if not isinstance(self.action, Cut):
+                    self.action = None
+            self._send(data)
+            if last:
+                return
+
+    def _send(self, data):
+        time.sleep(self.proxy.delay)
+        # each of the first bytes by itself
+        for at in range(min(self.proxy.split, len(data))):
+            self.client.sendall(data[at:at + 1])
+        self.client.sendall(data[self.proxy.split:])
+
+    def close(self):
+        for s in self.client, self.server:
+            try:
+                s.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+
+class Proxy:
+    """In front of a port; `port` is its own."""
+
+    def __init__(self, target):
+        self.target = target
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self.socket.getsockname()[1]
+        self.lock = threading.Lock()
+        self.connections = []
+        self.rules = []
+        self.seen = []                      # requests, as they came
+        self.split = 0                      # so many bytes of each reply go one by one
+        self.delay = 0
+        self.replied = 0                    # bytes of the last reply
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        while True:
+            try:
+                client, _ = self.socket.accept()
+                self.connections.append(Connection(self, client))
+            except OSError:
+                return                      # closed
+
+    def once(self, match, action):
+        """Of the next request with these bytes in it."""
+        with self.lock:
+            self.rules.append((match, action))
+        return action
+
+    def look(self, data):
+        with self.lock:
+            self.seen.append(data)
+            for rule in self.rules:
+                if rule[0] in data:
+                    self.rules.remove(rule)
+                    return rule[1]
+        return None
+
+    def count(self, match):
+        """How many requests had these bytes in them since the last clear()."""
+        with self.lock:
+            return sum(match in data for data in self.seen)
+
+    def clear(self):
+        with self.lock:
+            assert self.rules == [], "nothing has asked for this"
+            self.seen = []
+
+    def hang_up(self):
+        """All connections end."""
+        for connection in self.connections:
+            connection.close()
+        self.connections = []
+
+    def close(self):
+        # wakes accept()
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self.socket.close()
+        self.hang_up()
