@@ -1,7 +1,7 @@
 """Several real Redis servers that belong together, on free ports of the loopback: a master and two replicas
 watched by three Sentinels, and a Cluster of three masters with a replica each.
 
-    redis_layouts.py sentinel|cluster PROGRAM [ARGUMENTS]
+    redis_layouts.py sentinel|sentinel-tls|cluster|cluster-tls PROGRAM [ARGUMENTS]
 
 runs PROGRAM with the URL and the options of what was started for it, and stops that.
 """
@@ -14,12 +14,14 @@ import select
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "http"))
 
+from certificates import Authority  # noqa: E402
 from doubles import wait_until  # noqa: E402
 from redis_server import ACL, PASSWORD, Refused  # noqa: E402
 
@@ -33,13 +35,15 @@ SLOTS = 16384
 class Member:
     """A server of a layout: redis-server, as what `lines` make of it. Its port outlives its process."""
 
-    def __init__(self, where, lines, port, sentinel=False):
+    def __init__(self, where, lines, port, tls, sentinel=False):
         self.dir = where / str(port)
         self.dir.mkdir()
         self.port = port
+        self.tls = tls
         self.sentinel = sentinel
         self.conf = self.dir / "conf"
-        self.conf.write_text("\n".join(["bind 127.0.0.1", f"port {port}", f"dir {self.dir}",
+        self.conf.write_text("\n".join(["bind 127.0.0.1", f"tls-port {port}\nport 0" if tls
+                                        else f"port {port}", f"dir {self.dir}",
                                         f"logfile {self.dir}/log", "daemonize no", *lines]) + "\n")
         self.process = self.stream = self.socket = None
         self.start()
@@ -83,11 +87,13 @@ class Member:
 
     def __call__(self, *words):
         raw = [w if isinstance(w, bytes) else str(w).encode() for w in words]
-        if self.socket and select.select([self.socket], [], [], 0)[0]:
+        if self.socket and not self.tls and select.select([self.socket], [], [], 0)[0]:
             self._hang_up()             # closed meanwhile: a Sentinel has changed its role
         try:
             if not self.socket:
                 self.socket = socket.create_connection(("127.0.0.1", self.port), 20)
+                if self.tls:
+                    self.socket = self.tls.wrap_socket(self.socket, server_hostname="127.0.0.1")
                 self.stream = self.socket.makefile("rb")
                 self("AUTH", PASSWORD)
             self.socket.sendall(b"*%d\r\n" % len(raw)
@@ -145,8 +151,12 @@ class Layout:
     LINES = [f"requirepass {PASSWORD}", f"masterauth {PASSWORD}", f"user web on >{PASSWORD} {LAYOUT_ACL}", 'save ""',
              "repl-diskless-sync-delay 0", "repl-ping-replica-period 1", "enable-debug-command yes"]
 
-    def __init__(self):
+    def __init__(self, tls=False):
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="bsession-redis-"))
+        self.dir.chmod(0o755)
+        self.tls, self.tls_words, self.tls_lines = None, "", []
+        if tls:
+            self._make_tls()
         self.ports = self._free_ports(16)
         self.members = []
         try:
@@ -154,6 +164,22 @@ class Layout:
         except BaseException:
             self.stop()
             raise
+
+    def _make_tls(self):
+        """Everybody shows a certificate to everybody, the servers and Sentinels among themselves, too."""
+        authority = Authority(self.dir)
+        key, pem = authority.issue("member", "IP:127.0.0.1")
+        mine, shown = authority.issue("client")
+        self.tls = ssl.create_default_context(cafile=authority.pem)
+        self.tls.load_cert_chain(shown, mine)
+        mine.chmod(0o644)
+        self.tls_words = f" ca={authority.pem} cert={shown} key={mine}"
+        self.tls_lines = [f"tls-ca-cert-file {authority.pem}", f"tls-key-file {key}", f"tls-cert-file {pem}",
+                          "tls-replication yes"]
+
+    @property
+    def scheme(self):
+        return "rediss" if self.tls else "redis"
 
     @staticmethod
     def _free_ports(count):
@@ -164,7 +190,7 @@ class Layout:
             return [s.getsockname()[1] for s in sockets]
 
     def add(self, *lines, **more):
-        member = Member(self.dir, lines, self.ports.pop(), **more)
+        member = Member(self.dir, [*lines, *self.tls_lines], self.ports.pop(), self.tls, **more)
         self.members.append(member)
         return member
 
@@ -232,8 +258,8 @@ class Sentinels(Layout):
     @property
     def words(self):
         hosts = ",".join(s.address for s in self.sentinels)
-        return (f"redis://{hosts}/0 user=web password={PASSWORD} sentinel=main sentinel_user=watcher "
-                f"sentinel_password={PASSWORD}")
+        return (f"{self.scheme}://{hosts}/0 user=web password={PASSWORD} sentinel=main sentinel_user=watcher "
+                f"sentinel_password={PASSWORD}{self.tls_words}")
 
 
 class Cluster(Layout):
@@ -255,7 +281,7 @@ class Cluster(Layout):
         wait_until(self.is_whole, "the Cluster to be whole")
 
     def node(self):
-        return self.add(*self.LINES, "cluster-enabled yes", "cluster-config-file nodes",
+        return self.add(*self.LINES, *["tls-cluster yes"] * bool(self.tls), "cluster-enabled yes", "cluster-config-file nodes",
                         "cluster-node-timeout 1000", f"cluster-port {self.ports.pop()}")
 
     @staticmethod
@@ -335,11 +361,12 @@ class Cluster(Layout):
     @property
     def words(self):
         hosts = ",".join(m.address for m in self.members[:2])
-        return f"redis://{hosts} cluster=on user=web password={PASSWORD}"
+        return f"{self.scheme}://{hosts} cluster=on user=web password={PASSWORD}{self.tls_words}"
 
 
 def main(how, program, *arguments):
-    layout = {"sentinel": Sentinels, "cluster": Cluster}[how]()
+    what, _, tls = how.partition("-")
+    layout = {"sentinel": Sentinels, "cluster": Cluster}[what](tls == "tls")
     try:
         return subprocess.call([program, *arguments, *layout.words.split()])
     finally:
