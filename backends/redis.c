@@ -68,7 +68,8 @@ static apr_status_t status_of(const redisReply *reply, bsession_call_t *call)
         { "EMISMATCH", APR_EMISMATCH }, { "ENOSPC", APR_ENOSPC }
     };
     const char *said = reply->type == REDIS_REPLY_ARRAY && reply->elements > 0
-                       && reply->element[0]->type == REDIS_REPLY_STRING ? reply->element[0]->str : "";
+                       && reply->element[0]->type == REDIS_REPLY_STRING
+                     ? reply->element[0]->str : "";
     apr_size_t i;
 
     for (i = 0; i < sizeof answers / sizeof *answers; i++) {
@@ -84,14 +85,15 @@ static apr_status_t status_of(const redisReply *reply, bsession_call_t *call)
 
 /**
  * EVALSHA script 1 key words: the first four are filled in here, and so are the script and the
- * commands of the question. Where replicas are waited for, nothing is sent again: they would be asked
- * on a connection that has nothing to wait for.
+ * commands of the question. Where replicas are waited for, nothing is sent again: another
+ * connection has nothing to wait for.
  */
 static apr_status_t run(bsession_backend_t *backend, const bsession_key_t *key,
                         redis_script_t *script, redis_word_t *words, int count,
                         redis_question_t question, redisReply **reply, bsession_call_t *call)
 {
-    redis_word_t replicas[3] = { redis_word("WAIT"), redis_number(call->pool, backend->conf.replicas) };
+    redis_word_t replicas[3] = { redis_word("WAIT"),
+                                 redis_number(call->pool, backend->conf.replicas) };
     redis_command_t commands[2] = { { words, count }, { replicas, 3 } };
     const char *server = "";
     redisReply *replies[2];
@@ -149,8 +151,8 @@ apr_status_t redis_load(bsession_backend_t *backend, const bsession_key_t *key,
                                  : status;
 }
 
-/** A create that is sent again knows its own record by the revision, which is random. Nothing else is
- *  sent again: what others have stored meanwhile would be lost. */
+/** A create that is sent again knows its own record by the revision, which is random. Nothing else
+ *  is sent again: what others have stored meanwhile would be lost. */
 static apr_status_t store(bsession_backend_t *backend, const bsession_key_t *key,
                           const bsession_save_t *save, bsession_saved_t *saved,
                           bsession_call_t *call)
@@ -273,8 +275,9 @@ static apr_status_t redis_remove(bsession_backend_t *backend, const bsession_key
 
 /* ------------------------------------------------------------------ start */
 
-/** Whether the server can be asked is worth a line at the start, and no more: it heals by itself. No
- *  child inherits the connection. OpenSSL writes to what may be closed; children ignore the signal. */
+/** Whether the server can be asked is worth a line at the start, and no more: it heals by itself.
+ *  No child inherits the connection. OpenSSL writes to what may be closed; children ignore the
+ *  signal. */
 static void greet(bsession_backend_t *backend, bsession_call_t *call)
 {
     static const bsession_key_t nobody = { 's', { 0 } };

@@ -2,7 +2,8 @@
 
 /**
  * @file redis.h
- * @brief The Redis store: a hash for each record. `redis://`, `rediss://`, `redis+unix:`; see redis_conf.h.
+ * @brief The Redis store: a hash for each record. `redis://`, `rediss://`, `redis+unix:`; see
+ *        redis_conf.h.
  */
 #ifndef REDIS_H
 #define REDIS_H

@@ -16,7 +16,7 @@
 /* What a try comes to. */
 typedef enum {
     ASK_OVER,                           /* it was answered, or must not be tried again */
-    ASK_AGAIN,                          /* what is known of the servers has changed, or will be asked */
+    ASK_AGAIN,                          /* what is known of the servers is no longer what it was */
     ASK_LATER                           /* the same after a pause */
 } ask_turn_t;
 
@@ -156,7 +156,8 @@ static int ask_error_is(const redisReply *error, const char *word)
 {
     apr_size_t len = strlen(word);
 
-    return strncmp(error->str, word, len) == 0 && (error->str[len] == ' ' || error->str[len] == '\0');
+    return strncmp(error->str, word, len) == 0
+           && (error->str[len] == ' ' || error->str[len] == '\0');
 }
 
 /** Before version 7 a script's own errors come wrapped into a sentence. */
@@ -273,8 +274,8 @@ static ask_turn_t ask_turn_for_failure(ask_t *ask, apr_status_t status)
     return ASK_AGAIN;
 }
 
-/** Whether the failure of a connection is one to try again after with the same server: it was an old
- *  one, and nothing can have arrived, or it does not matter. */
+/** Whether the failure of a connection is one to try again after with the same server: it was an
+ *  old one, and nothing can have arrived, or it does not matter. */
 static int ask_may_repeat(const ask_t *ask, apr_status_t status)
 {
     return !ask->fresh && (!ask->sent || ask->question->again) && status != REDIS_EROLE;
@@ -340,7 +341,8 @@ static apr_status_t ask_find(ask_t *ask, const redis_word_t *name, bsession_call
     return redis_topology_find(ask->topology, name, &ask->node, call);
 }
 
-static apr_status_t ask_try(ask_t *ask, ask_turn_t *turn, const char **server, bsession_call_t *call)
+static apr_status_t ask_try(ask_t *ask, ask_turn_t *turn, const char **server,
+                            bsession_call_t *call)
 {
     apr_status_t status = ask_until_said(ask, call);
 

@@ -45,8 +45,9 @@ static int cluster_is_number(const redisReply *reply, long long least, long long
     return reply->type == REDIS_REPLY_INTEGER && reply->integer >= least && reply->integer <= most;
 }
 
-/** [first, last, [host, port, ...] the master, its replicas ...]; 0 where it is nothing of the kind. A
- *  node that does not know its own name leaves the host out; one whose name is unknown to it is "?". */
+/** [first, last, [host, port, ...] the master, its replicas ...]; 0 where it is no such thing. A
+ *  node that does not know its own name leaves the host out; one whose name is unknown to it is
+ *  "?". */
 static int cluster_read_range(redis_range_t *range, const redisReply *entry,
                               const redis_address_t *from, apr_pool_t *pool)
 {
@@ -86,10 +87,15 @@ static apr_status_t cluster_read(const redis_address_t *from, const redisReply *
     if (ranges->nelts) {
         return APR_SUCCESS;
     }
-    apr_snprintf(call->why, sizeof call->why, reply->type == REDIS_REPLY_ERROR
-                 ? "%s: the server refused CLUSTER SLOTS with %.*s"
-                 : "%s: it knows of no slot of a Cluster", redis_address_text(from, call->pool),
-                 reply->type == REDIS_REPLY_ERROR ? (int)strcspn(reply->str, " \r\n") : 0, reply->str);
+    if (reply->type == REDIS_REPLY_ERROR) {
+        apr_snprintf(call->why, sizeof call->why, "%s: the server refused CLUSTER SLOTS with %.*s",
+                     redis_address_text(from, call->pool), (int)strcspn(reply->str, " \r\n"),
+                     reply->str);
+    }
+    else {
+        apr_snprintf(call->why, sizeof call->why, "%s: it knows of no slot of a Cluster",
+                     redis_address_text(from, call->pool));
+    }
     return APR_EGENERAL;
 }
 
@@ -127,7 +133,8 @@ int redis_cluster_redirection(const char *text, const redis_address_t *from, red
     const char *number = strchr(text, ' ');
     const char *host = number ? strchr(number + 1, ' ') : NULL;
     const char *colon = host ? strrchr(host, ':') : NULL;
-    long slot = number ? strtol(number, NULL, 10) : -1, port = colon ? strtol(colon + 1, NULL, 10) : 0;
+    long slot = number ? strtol(number, NULL, 10) : -1;
+    long port = colon ? strtol(colon + 1, NULL, 10) : 0;
 
     if (slot < 0 || slot >= REDIS_SLOTS || port < 1 || port > 65535 || host[1] == '?') {
         return -1;

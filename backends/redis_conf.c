@@ -126,8 +126,8 @@ static const char *conf_hosts(redis_conf_t *conf, char *text, apr_pool_t *pconf)
     if (slash) {
         *slash++ = '\0';
         if (*slash && !conf_number(&conf->login.db, slash, 0, 1000000)) {
-            return "behind the host's / stands the number of a database, such as /0; a / in a password "
-                   "is written %2F";
+            return "behind the host's / stands the number of a database, such as /0; a / in a "
+                   "password is written %2F";
         }
     }
     for (host = apr_strtok(text, ",", &rest); host; host = apr_strtok(NULL, ",", &rest)) {
@@ -145,7 +145,8 @@ static const char *conf_hosts(redis_conf_t *conf, char *text, apr_pool_t *pconf)
     conf->addresses = (redis_address_t *)all->elts;
     conf->naddresses = all->nelts;
     return conf->layout == REDIS_ALONE && all->nelts > 1
-           ? "several hosts are Sentinels, with sentinel=, or nodes of a Cluster, with cluster=on" : NULL;
+           ? "several hosts are Sentinels, with sentinel=, or nodes of a Cluster, with cluster=on"
+           : NULL;
 }
 
 static const char *conf_socket(redis_conf_t *conf, char *path, apr_pool_t *pconf)
@@ -221,7 +222,8 @@ static const char *conf_count(int *count, const conf_words_t *words, const char 
     if (!text || conf_number(count, text, low, high)) {
         return NULL;
     }
-    return apr_psprintf(words->pconf, "%s=%s: expected a number from %d to %d", name, text, low, high);
+    return apr_psprintf(words->pconf, "%s=%s: expected a number from %d to %d", name, text, low,
+                        high);
 }
 
 static const char *conf_layout(redis_conf_t *conf, const conf_words_t *words)
@@ -386,8 +388,8 @@ apr_status_t redis_conf_open(redis_conf_t *conf, bsession_call_t *call)
         return conf_tls_fail("key", conf->key, call);
     }
     if (!conf->tls.verify) {
-        apr_snprintf(call->why, sizeof call->why, "verify=off: whoever can stand between this host and "
-                     "Redis can read and change sessions");
+        apr_snprintf(call->why, sizeof call->why, "verify=off: whoever can stand between this host "
+                     "and Redis can read and change sessions");
     }
     return APR_SUCCESS;
 }

@@ -7,7 +7,8 @@
  *     redis://[user[:password]@]host[:port][,host[:port]...][/db]     rediss:// with TLS
  *     redis+unix:/path/to/socket[?db]
  *
- * Several hosts are the Sentinels of `sentinel=`, or nodes of the `cluster=on` to learn the others from.
+ * Several hosts are the Sentinels of `sentinel=`, or nodes of the `cluster=on` to learn the others
+ * from.
  */
 #ifndef REDIS_CONF_H
 #define REDIS_CONF_H
@@ -29,7 +30,7 @@ typedef struct {
     const char          *service;               /* Sentinel's name of the master */
     const char          *prefix;
     apr_size_t           prefix_len;
-    int                  pool;                  /* connections a child and node; 0 = as many as asked for */
+    int                  pool;                  /* connections a child and node; 0 = any number */
     int                  replicas;
     /* TLS; the context is made when the store is opened */
     redis_tls_t          tls;

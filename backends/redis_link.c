@@ -257,13 +257,15 @@ static apr_status_t link_next(redis_link_t *link, redisReply **reply, bsession_c
 }
 
 /** One of the answers that are due. An error's first word says enough, and quotes nobody. */
-static apr_status_t link_judge(const redis_link_t *link, const redisReply *reply, bsession_call_t *call)
+static apr_status_t link_judge(const redis_link_t *link, const redisReply *reply,
+                               bsession_call_t *call)
 {
     const redis_login_t *login = link->login;
     const char *name = redis_address_text(link->address, call->pool);
     int to_role = link->role && link->greeting == 1;
     int to_auth = login->password && link->greeting == 1 + (login->db != 0) + link->role;
-    const char *what = to_role ? "ROLE" : !to_auth ? apr_psprintf(call->pool, "database %d", login->db)
+    const char *what = to_role ? "ROLE"
+                     : !to_auth ? apr_psprintf(call->pool, "database %d", login->db)
                      : login->user && *login->user ? "the user and password" : "the password";
 
     if (reply->type == REDIS_REPLY_ERROR) {

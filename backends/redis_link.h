@@ -5,8 +5,8 @@
  * @brief One connection to one Redis server: commands there, replies back.
  *
  * hiredis parses the replies; the bytes come by redis_wire.h, so that one path serves every version
- * of hiredis, of which the older know no TLS. A link whose replies were not all read is closed: what
- * is still on its way would be the next user's answer.
+ * of hiredis, of which the older know no TLS. A link whose replies were not all read is closed:
+ * what is still on its way would be the next user's answer.
  */
 #ifndef REDIS_LINK_H
 #define REDIS_LINK_H

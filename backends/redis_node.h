@@ -19,7 +19,7 @@ typedef struct {
     /* The topology's, and under its lock. */
     int                 users;              /* calls that have it in hand */
     int                 slots;              /* how many it owns; 0: on its way out */
-    int                 doubted;            /* it let somebody down: who owns its slots is asked anew */
+    int                 doubted;            /* it let a call down: who owns its slots is asked */
     unsigned            number;             /* for the circuit breaker */
     apr_time_t          used;               /* by the last call, once it owns nothing */
 } redis_node_t;

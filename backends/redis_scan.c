@@ -34,7 +34,8 @@ redis_word_t redis_key_word(const bsession_backend_t *backend, const bsession_ke
 
 /* ------------------------------------------------------------------ several loads at once */
 
-/** Each key's HGETALL and PTTL, from this server, in one flight; one that is damaged hides no other. */
+/** Each key's HGETALL and PTTL, from this server, in one flight; one that is damaged hides no
+ *  other. */
 static apr_status_t send_flight(bsession_backend_t *backend, redis_node_t *node,
                                 const bsession_key_t *keys, int count, redisReply **replies,
                                 bsession_call_t *call)
@@ -58,8 +59,8 @@ static apr_status_t send_flight(bsession_backend_t *backend, redis_node_t *node,
     return redis_ask_node(redis_topology_of(backend, call), node, &question, replies, call);
 }
 
-/** These, of a server that should have them all; those that it does not have any more are loaded one by
- *  one, and so are all of them where it has gone. */
+/** These, of a server that should have them all; those that it does not have any more are loaded
+ *  one by one, and so are all of them where it has gone. */
 static apr_status_t load_flight(bsession_backend_t *backend, redis_node_t *node,
                                 const bsession_key_t *keys, int count, bsession_record_t *records,
                                 apr_status_t *statuses, bsession_call_t *call)
@@ -91,7 +92,8 @@ static apr_status_t load_from(bsession_backend_t *backend, redis_node_t *node, r
                               apr_status_t *statuses, bsession_call_t *call)
 {
     bsession_key_t *its_keys = apr_palloc(call->pool, (apr_size_t)count * sizeof *its_keys);
-    bsession_record_t *its_records = apr_palloc(call->pool, (apr_size_t)count * sizeof *its_records);
+    bsession_record_t *its_records = apr_palloc(call->pool,
+                                                (apr_size_t)count * sizeof *its_records);
     apr_status_t *its_statuses = apr_palloc(call->pool, (apr_size_t)count * sizeof *its_statuses);
     apr_status_t status;
     int i, n = 0;
@@ -216,7 +218,8 @@ static apr_status_t scan_node(bsession_backend_t *backend, char space, redis_nod
                               bsession_call_t *call)
 {
     redis_word_t words[6] = {
-        redis_word("SCAN"), redis_word(apr_psprintf(call->pool, "%" APR_UINT64_T_FMT, cursor->at[0])),
+        redis_word("SCAN"),
+        redis_word(apr_psprintf(call->pool, "%" APR_UINT64_T_FMT, cursor->at[0])),
         redis_word("MATCH"), redis_word(pattern_for(backend, space, call->pool)),
         redis_word("COUNT"), redis_word(SCAN_SLICE)
     };
@@ -243,7 +246,8 @@ static apr_status_t scan_node(bsession_backend_t *backend, char space, redis_nod
 }
 
 /** What has moved between servers meanwhile may have been missed. */
-static apr_status_t begin_again(bsession_cursor_t *cursor, apr_uint64_t layout, bsession_call_t *call)
+static apr_status_t begin_again(bsession_cursor_t *cursor, apr_uint64_t layout,
+                                bsession_call_t *call)
 {
     cursor->at[0] = cursor->at[1] = 0;
     cursor->at[2] = layout;
@@ -261,9 +265,11 @@ apr_status_t redis_scan(bsession_backend_t *backend, char space, bsession_cursor
     redis_topology_t *topology = redis_topology_of(backend, call);
     redis_node_t *node = NULL;
     apr_uint64_t layout;
-    apr_status_t status = topology ? redis_topology_nth(topology, cursor->at[1], &node, &layout, call)
-                                   : APR_ENOMEM;
+    apr_status_t status = APR_ENOMEM;
 
+    if (topology) {
+        status = redis_topology_nth(topology, cursor->at[1], &node, &layout, call);
+    }
     if ((status == APR_SUCCESS || status == APR_EOF)
         && (layout != cursor->at[2] || cursor->at[3] == 0)) {
         int elsewhere = cursor->at[1] != 0;
@@ -300,8 +306,8 @@ static void info_add(apr_uint64_t *sum, const char *info, const char *name)
 }
 
 /** Adds what one server says. */
-static apr_status_t stats_of(bsession_backend_t *backend, redis_node_t *node, bsession_stats_t *stats,
-                             bsession_call_t *call)
+static apr_status_t stats_of(bsession_backend_t *backend, redis_node_t *node,
+                             bsession_stats_t *stats, bsession_call_t *call)
 {
     redis_word_t memory[2] = { redis_word("INFO"), redis_word("memory") };
     redis_word_t counts[2] = { redis_word("INFO"), redis_word("stats") };

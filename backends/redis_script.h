@@ -5,8 +5,8 @@
  * @brief What a Redis server does for us in one step, in Lua: each script has one key, looks at
  *        everything before its first write, and so either does all or nothing.
  *
- * A record is a hash. Its fields are the session's keys, readable by whoever may read the server, and
- * beside them
+ * A record is a hash. Its fields are the session's keys, readable by whoever may read the server,
+ * and beside them
  *
  *     _bs         the core's meta; without it there is no record, whatever else the hash holds
  *     _bs.rev     the revision
@@ -28,16 +28,17 @@ typedef struct {
 /*
  * Lives, as words of scripts: "k" keep, "n" never ends, or milliseconds from now.
  *
- * store   mode (c create, a create, again, p put, r replace), expected revision, new revision, epoch,
- *         life, size, meta, then name, value ...  -> OK, EEXIST, NOTFOUND, EMISMATCH, UNKNOWN
+ * store   mode (c create, a create, again, p put, r replace), expected revision, new revision,
+ *         epoch, life, size, meta, then name, value ...
+ *         -> OK, EEXIST, NOTFOUND, EMISMATCH, UNKNOWN
  * merge   epoch, life, max bytes, max fields, revision or "" (any), then kind, name, value ...
  *         (kinds: s set, a add, u unset, i incr, c clear)
  *         -> OK, the revision, the number after each incr; or NOTFOUND, EMISMATCH, ENOSPC, UNKNOWN
  * touch   life -> OK, NOTFOUND
  * remove  revision or "0" -> OK, NOTFOUND, EMISMATCH
  *
- * A create or merge that is sent again, since no answer came, may find another record than it expects:
- * UNKNOWN, where what came first may be ours and may be somebody else's.
+ * A create or merge that is sent again, since no answer came, may find another record than it
+ * expects: UNKNOWN, where what came first may be ours and may be somebody else's.
  */
 extern redis_script_t redis_store_script, redis_merge_script, redis_touch_script,
                       redis_remove_script;

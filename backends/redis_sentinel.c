@@ -48,7 +48,8 @@ static apr_status_t sentinel_ask(const redis_conf_t *conf, const redis_address_t
     redis_word_t words[3] = { redis_word("SENTINEL"), redis_word("get-master-addr-by-name"),
                               redis_word(conf->service) };
     redisReply *reply;
-    apr_status_t status = redis_link_consult(sentinel, &conf->sentinel_login, words, 3, &reply, call);
+    apr_status_t status = redis_link_consult(sentinel, &conf->sentinel_login, words, 3, &reply,
+                                             call);
 
     return status == APR_SUCCESS ? sentinel_read(conf, sentinel, reply, master, call) : status;
 }

@@ -92,8 +92,8 @@ void redis_slots_sweep(redis_slots_t *slots)
     slots->nodes->nelts = kept;
 }
 
-/** Each owner's number is one that its address chooses, and the next where an owner before it in the
- *  order of addresses has that: so children need not agree on it. */
+/** Each owner's number is one that its address chooses, and the next where an owner before it in
+ *  the order of addresses has that: so children need not agree on it. */
 static void slots_number_nodes(redis_slots_t *slots)
 {
     char taken[BSESSION_NODES] = "";

@@ -2,8 +2,8 @@
 
 /**
  * @file redis_slots.h
- * @brief The slots that keys fall into, and the nodes that own them. Whoever calls holds the lock of
- *        redis_topology.c.
+ * @brief The slots that keys fall into, and the nodes that own them. Whoever calls holds the lock
+ *        of redis_topology.c.
  */
 #ifndef REDIS_SLOTS_H
 #define REDIS_SLOTS_H

@@ -33,7 +33,8 @@ struct redis_topology_t {
 
 /* ------------------------------------------------------------------ asking who owns what */
 
-static void topology_push(apr_array_header_t *list, const redis_address_t *address, apr_pool_t *pool)
+static void topology_push(apr_array_header_t *list, const redis_address_t *address,
+                          apr_pool_t *pool)
 {
     redis_address_t *copy = apr_array_push(list);
 
@@ -52,7 +53,8 @@ static apr_array_header_t *topology_advisers(redis_topology_t *topology, apr_poo
     topology->turn++;
     for (doubted = 0; doubted < 2; doubted++) {
         for (i = 0; i < known; i++) {
-            const redis_node_t *node = redis_slots_node(&topology->slots, (i + topology->turn) % known);
+            const redis_node_t *node = redis_slots_node(&topology->slots,
+                                                        (i + topology->turn) % known);
 
             if (node->doubted == doubted) {
                 topology_push(list, &node->address, pool);
@@ -89,8 +91,8 @@ static apr_status_t topology_ask(redis_topology_t *topology, int sure, apr_array
         status = redis_cluster_look(topology->conf, advisers, ranges, call);
     }
     else {
-        status = redis_sentinel_look(topology->conf, &turn, known.host ? &known : NULL, &one.address,
-                                     call);
+        status = redis_sentinel_look(topology->conf, &turn, known.host ? &known : NULL,
+                                     &one.address, call);
         APR_ARRAY_PUSH(ranges, redis_range_t) = one;
     }
     apr_thread_mutex_lock(topology->lock);

@@ -6,10 +6,10 @@
  *
  *     keys -> slots -> the nodes that own them
  *
- * A Cluster has 16384 slots, the other layouts one, whose owner is the server or the master. Who owns
- * what is learnt from the Sentinels or from nodes of the Cluster: by the first call of a child, after a
- * server let a call down, and again after a while. One thread asks, and the others that cannot go
- * on without wait for it; nobody holds the lock meanwhile.
+ * A Cluster has 16384 slots, the other layouts one, whose owner is the server or the master. Who
+ * owns what is learnt from the Sentinels or from nodes of the Cluster: by the first call of a
+ * child, after a server let a call down, and again after a while. One thread asks, and the others
+ * that cannot go on without wait for it; nobody holds the lock meanwhile.
  *
  * A node that owns nothing any more goes with its connections, so that a child does not grow
  * however often the layout changes.
@@ -28,8 +28,8 @@ redis_topology_t *redis_topology_make(const redis_conf_t *conf, apr_pool_t *pool
 apr_status_t redis_topology_find(redis_topology_t *topology, const redis_word_t *name,
                                  redis_node_t **node, bsession_call_t *call);
 
-/** The n-th of the servers that hold records; APR_EOF where there are no more. For scans, which begin
- *  again where `layout`, a mark of who owns what, has changed. */
+/** The n-th of the servers that hold records; APR_EOF where there are no more. For scans, which
+ *  begin again where `layout`, a mark of who owns what, has changed. */
 apr_status_t redis_topology_nth(redis_topology_t *topology, apr_uint64_t n, redis_node_t **node,
                                 apr_uint64_t *layout, bsession_call_t *call);
 
@@ -41,8 +41,8 @@ int          redis_topology_can_change(const redis_topology_t *topology);
 /** The server let a call down: who owns its slots is asked before the next one goes there. */
 void         redis_topology_doubt(redis_topology_t *topology, redis_node_t *node);
 
-/** Before a new connection: whether this is the master still. An old one that comes back takes itself
- *  for it until a Sentinel tells it otherwise. */
+/** Before a new connection: whether this is the master still. An old one that comes back takes
+ *  itself for it until a Sentinel tells it otherwise. */
 int          redis_topology_confirms(redis_topology_t *topology, const redis_node_t *node,
                                      bsession_call_t *call);
 
@@ -52,8 +52,8 @@ void         redis_topology_redirect(redis_topology_t *topology, const redis_nod
                                      const char *said, int moved, redis_node_t **to,
                                      bsession_call_t *call);
 
-/** Of the server that owns the name, below BSESSION_NODES, alike in every child that knows of the same
- *  servers; 0 where there is one. */
+/** Of the server that owns the name, below BSESSION_NODES, alike in every child that knows of the
+ *  same servers; 0 where there is one. */
 unsigned     redis_topology_number(redis_topology_t *topology, const redis_word_t *name);
 
 #endif

@@ -294,7 +294,8 @@ static apr_status_t wire_begin_tls(redis_wire_t *wire, const redis_address_t *ad
                      X509_verify_cert_error_string(verdict));
         return APR_EACCES;
     }
-    return status == APR_SUCCESS ? status : redis_wire_fail(address, status, "the TLS handshake", call);
+    return status == APR_SUCCESS ? status
+                                 : redis_wire_fail(address, status, "the TLS handshake", call);
 }
 
 apr_status_t redis_wire_open(redis_wire_t *wire, const redis_address_t *address,

@@ -2,8 +2,8 @@
 
 /**
  * @file redis_wire.h
- * @brief Bytes to a server and back: TCP or a UNIX socket, with TLS by OpenSSL or without, and nothing
- *        past a deadline.
+ * @brief Bytes to a server and back: TCP or a UNIX socket, with TLS by OpenSSL or without, and
+ *        nothing past a deadline.
  */
 #ifndef REDIS_WIRE_H
 #define REDIS_WIRE_H
@@ -45,7 +45,7 @@ apr_status_t redis_wire_open(redis_wire_t *wire, const redis_address_t *address,
                              const redis_tls_t *tls, apr_time_t until, bsession_call_t *call,
                              apr_pool_t *pool);
 
-/** Some bytes, at least one; their number is `len`. APR_EOF, APR_TIMEUP, or what else went wrong. */
+/** Some bytes, at least one; their number is `len`. APR_EOF, APR_TIMEUP, or what went wrong. */
 apr_status_t redis_wire_read(redis_wire_t *wire, char *to, apr_size_t *len, apr_time_t deadline);
 /** All of them. */
 apr_status_t redis_wire_write(redis_wire_t *wire, const char *from, apr_size_t len,

@@ -1,0 +1,67 @@
+"""docs/backends.md: its options are those of the code, its ACL is the one that is tested, and what it shows of
+Redis is what is there."""
+import re
+import sys
+
+import pytest
+
+from pages import TOP
+
+sys.path.append(str(TOP / "tests" / "stores"))
+
+from redis_server import ACL, Redis  # noqa: E402
+
+PAGE = (TOP / "docs" / "backends.md").read_text()
+SITE = """<Location />
+    BSession On
+    BSessionCookie bsession Secure=Off
+    BSessionEnv All
+    BSessionWriteBack On
+</Location>
+"""
+
+
+def options_of_the_code():
+    text = (TOP / "backends" / "redis_conf.c").read_text()
+    return re.findall(r'"(\w+)"', re.search(r"redis_options\[\] = \{(.*?)\}", text, re.S)[1])
+
+
+def the_user():
+    """The line of redis.conf."""
+    return re.search(r"(?m)^user web .*$", PAGE)[0]
+
+
+@pytest.fixture
+def redis():
+    one = Redis(the_user())
+    yield one
+    one.stop()
+
+
+def test_each_option_is_there_and_no_other():
+    table = re.search(r"(?s)^\| option \|.*?\n\n", PAGE[PAGE.index("## Redis"):], re.M)[0]
+    told = re.findall(r"`(\w+)=`", "".join(line.split("|")[1] for line in table.strip().splitlines()))
+    assert sorted(told) == sorted(options_of_the_code())
+
+
+def test_the_user_is_the_smallest():
+    assert the_user() == f"user web on >secret {ACL}"
+
+
+def test_the_user_can_and_what_lies_there_is_as_shown(server, redis):
+    running = server(f"BSessionStore default redis://web:secret@127.0.0.1:{redis.ports[0]}/0\n" + SITE)
+    running.script("count", 'echo "Content-Type: text/plain"\necho "BSession-Incr: visits=1"\n'
+                            'echo "BSession-Set: user=ann"\necho\necho "$BSESSION_visits"\n')
+    running.start()
+    visitor = running.client()
+    assert [visitor.get("/cgi/count").text for _ in range(3)] == ["\n", "1\n", "2\n"]
+    [key] = redis("KEYS", "*")
+    fields = redis("HGETALL", key)
+    shown = re.search(r"(?s)> HGETALL (\S+)\n(.*?)```", PAGE)
+    there = dict(zip([name.decode() for name in fields[::2]], fields[1::2]))
+    assert re.sub("[0-9a-f]", "0", shown[1][4:]) == re.sub("[0-9a-f]", "0", key.decode()[4:])
+    told = dict(line.split(None, 1) for line in shown[2].splitlines())
+    assert sorted(told) == sorted(there)
+    for name in ("user", "visits", "_bs.epoch", "_bs.size"):
+        assert told[name] == there[name].decode()
+    assert running.surprises() == []
