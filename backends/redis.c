@@ -35,13 +35,26 @@ redis_topology_t *redis_topology_of(bsession_backend_t *backend, bsession_call_t
     return backend->topology ? backend->topology : redis_topology_make(&backend->conf, call->pool);
 }
 
-static apr_status_t ask(bsession_backend_t *backend, const bsession_key_t *key,
+static apr_status_t ask(bsession_backend_t *backend, const redis_word_t *name,
                         const redis_question_t *question, redisReply **replies,
-                        bsession_call_t *call)
+                        const char **server, bsession_call_t *call)
 {
     redis_topology_t *topology = redis_topology_of(backend, call);
 
-    return topology ? redis_ask(topology, key, question, replies, call) : APR_ENOMEM;
+    return topology ? redis_ask(topology, name, question, replies, server, call) : APR_ENOMEM;
+}
+
+static unsigned redis_node_of(bsession_backend_t *backend, const bsession_key_t *key)
+{
+    char text[REDIS_NAME_SIZE];
+    redis_word_t name;
+
+    if (!backend->topology || backend->conf.layout != REDIS_CLUSTER) {
+        return 0;
+    }
+    name.data = text;
+    name.len = redis_key_text(backend, key, text);
+    return redis_topology_number(backend->topology, &name);
 }
 
 /** Scripts answer a list that begins with a word. */
@@ -82,6 +95,7 @@ static apr_status_t run(bsession_backend_t *backend, const bsession_key_t *key,
     redis_word_t replicas[3] = { redis_word("WAIT"),
                                  redis_number(call->pool, backend->conf.replicas) };
     redis_command_t commands[2] = { { words, count }, { replicas, 3 } };
+    const char *server = "";
     redisReply *replies[2];
     apr_status_t status;
     int i;
@@ -103,7 +117,8 @@ static apr_status_t run(bsession_backend_t *backend, const bsession_key_t *key,
         question.ncommands = 2;
         question.again = 0;
     }
-    status = ask(backend, key, &question, replies, call);
+    status = ask(backend, &words[3], &question, replies, question.ncommands == 2 ? &server : NULL,
+                 call);
     if (status != APR_SUCCESS) {
         return status;
     }
@@ -112,7 +127,7 @@ static apr_status_t run(bsession_backend_t *backend, const bsession_key_t *key,
     if (status == APR_SUCCESS && question.ncommands == 2
         && (replies[1]->type != REDIS_REPLY_INTEGER
             || replies[1]->integer < backend->conf.replicas)) {
-        apr_snprintf(call->why, sizeof call->why, "fewer than replicas=%d have it",
+        apr_snprintf(call->why, sizeof call->why, "%s: fewer than replicas=%d have it", server,
                      backend->conf.replicas);
         return APR_EGENERAL;
     }
@@ -121,8 +136,8 @@ static apr_status_t run(bsession_backend_t *backend, const bsession_key_t *key,
 
 /* ------------------------------------------------------------------ the five verbs */
 
-static apr_status_t redis_load(bsession_backend_t *backend, const bsession_key_t *key,
-                               bsession_record_t *record, bsession_call_t *call)
+apr_status_t redis_load(bsession_backend_t *backend, const bsession_key_t *key,
+                        bsession_record_t *record, bsession_call_t *call)
 {
     redis_word_t name = redis_key_word(backend, key, call->pool);
     redis_word_t all[2] = { redis_word("HGETALL"), name }, left[2] = { redis_word("PTTL"), name };
@@ -130,7 +145,7 @@ static apr_status_t redis_load(bsession_backend_t *backend, const bsession_key_t
     redis_question_t question = { .commands = commands, .ncommands = REDIS_LOAD_COMMANDS,
                                   .reads = 1, .again = 1 };
     redisReply *replies[REDIS_LOAD_COMMANDS];
-    apr_status_t status = ask(backend, key, &question, replies, call);
+    apr_status_t status = ask(backend, &name, &question, replies, NULL, call);
 
     return status == APR_SUCCESS ? redis_record_read(record, replies[0], replies[1], call->pool)
                                  : status;
@@ -320,6 +335,7 @@ static apr_status_t redis_child_init(bsession_backend_t *backend, apr_pool_t *pc
         .remove     = redis_remove,          \
         .scan       = redis_scan,            \
         .load_many  = redis_load_many,       \
+        .node_of    = redis_node_of,         \
         .stats      = redis_stats            \
     }
 

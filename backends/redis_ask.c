@@ -6,17 +6,33 @@
 
 #include <apr_strings.h>
 
-#define ASK_LONGEST_LIFE apr_time_from_sec(APR_INT64_C(100000) * 366 * 86400)
+#define ASK_LONGEST_LIFE  apr_time_from_sec(APR_INT64_C(100000) * 366 * 86400)
+/* Between tries, and twice as long each time: half of it is certain, the other half is jitter. */
+#define ASK_FIRST_PAUSE   apr_time_from_msec(4)
+#define ASK_LONGEST_PAUSE apr_time_from_msec(128)
+/* So many tries go without a pause: a redirection or two is what a healthy Cluster says. */
+#define ASK_PROMPT_TRIES  3
 
-/* One try. */
+/* What a try comes to. */
+typedef enum {
+    ASK_OVER,                           /* it was answered, or must not be tried again */
+    ASK_AGAIN,                          /* what is known of the servers is no longer what it was */
+    ASK_LATER                           /* the same after a pause */
+} ask_turn_t;
+
 typedef struct {
     const redis_question_t *question;
-    redis_node_t           *node;
+    redis_topology_t       *topology;
+    redis_node_t           *node;       /* held by us */
+    redis_node_t           *next;       /* where an ASK sends us, held; NULL: the owner */
     redis_link_t           *link;
     redisReply            **replies;
+    const redisReply       *error;      /* that the server answered */
     int                     in_full;    /* the script's text goes, not its digest */
+    int                     asking;     /* this server takes it as an exception */
     int                     fresh;      /* the connection is new */
     int                     sent;       /* some of it may have arrived */
+    int                     tries;
 } ask_t;
 
 static apr_status_t ask_free_reply(void *reply)
@@ -59,19 +75,40 @@ static apr_status_t ask_add(ask_t *ask, const redis_command_t *command, bsession
     return redis_link_add(ask->link, words, command->count);
 }
 
-static apr_status_t ask_send(ask_t *ask, bsession_call_t *call)
+static apr_status_t ask_ready(ask_t *ask, bsession_call_t *call)
 {
-    apr_status_t status = redis_link_ready(ask->link, &ask->fresh, call);
-    int i;
+    apr_status_t status;
 
+    ask->fresh = !redis_link_is_open(ask->link);
+    if (ask->fresh && !redis_topology_confirms(ask->topology, ask->node, call)) {
+        apr_snprintf(call->why, sizeof call->why, "%s: the server is the master no more",
+                     redis_address_text(&ask->node->address, call->pool));
+        return REDIS_EROLE;
+    }
+    status = redis_link_ready(ask->link, call);
     if (status == APR_SUCCESS && !ask->question->reads) {
         status = redis_link_settle(ask->link, call);
     }
+    return status;
+}
+
+/** ASKING is good for one command, and goes before each. */
+static apr_status_t ask_send(ask_t *ask, bsession_call_t *call)
+{
+    redis_word_t asking = redis_word("ASKING");
+    apr_status_t status = ask_ready(ask, call);
+    int i;
+
     if (ask->question->life) {
         *ask->question->life = ask_life(ask->question->expires, call->pool);
     }
     for (i = 0; status == APR_SUCCESS && i < ask->question->ncommands; i++) {
-        status = ask_add(ask, &ask->question->commands[i], call);
+        if (ask->asking) {
+            status = redis_link_add(ask->link, &asking, 1);
+        }
+        if (status == APR_SUCCESS) {
+            status = ask_add(ask, &ask->question->commands[i], call);
+        }
     }
     if (status == APR_SUCCESS) {
         ask->sent = 1;
@@ -80,16 +117,34 @@ static apr_status_t ask_send(ask_t *ask, bsession_call_t *call)
     return status;
 }
 
+static apr_status_t ask_read(ask_t *ask, redisReply **reply, bsession_call_t *call)
+{
+    apr_status_t status = redis_link_read(ask->link, reply, call);
+
+    if (status == APR_SUCCESS) {
+        apr_pool_cleanup_register(call->pool, *reply, ask_free_reply, apr_pool_cleanup_null);
+        if ((*reply)->type == REDIS_REPLY_ERROR && !ask->error) {
+            ask->error = *reply;
+        }
+    }
+    return status;
+}
+
 static apr_status_t ask_once(ask_t *ask, bsession_call_t *call)
 {
-    apr_status_t status = ask_send(ask, call);
+    apr_status_t status;
+    redisReply *asking;
     int i;
 
+    ask->sent = 0;
+    ask->error = NULL;
+    status = ask_send(ask, call);
     for (i = 0; status == APR_SUCCESS && i < ask->question->ncommands; i++) {
-        status = redis_link_read(ask->link, &ask->replies[i], call);
+        if (ask->asking) {
+            status = ask_read(ask, &asking, call);
+        }
         if (status == APR_SUCCESS) {
-            apr_pool_cleanup_register(call->pool, ask->replies[i], ask_free_reply,
-                                      apr_pool_cleanup_null);
+            status = ask_read(ask, &ask->replies[i], call);
         }
     }
     return status;
@@ -97,23 +152,12 @@ static apr_status_t ask_once(ask_t *ask, bsession_call_t *call)
 
 /* ------------------------------------------------------------------ errors */
 
-static const redisReply *ask_error(const ask_t *ask)
-{
-    int i;
-
-    for (i = 0; i < ask->question->ncommands; i++) {
-        if (ask->replies[i]->type == REDIS_REPLY_ERROR) {
-            return ask->replies[i];
-        }
-    }
-    return NULL;
-}
-
 static int ask_error_is(const redisReply *error, const char *word)
 {
     apr_size_t len = strlen(word);
 
-    return strncmp(error->str, word, len) == 0 && (error->str[len] == ' ' || error->str[len] == '\0');
+    return strncmp(error->str, word, len) == 0
+           && (error->str[len] == ' ' || error->str[len] == '\0');
 }
 
 /** Before version 7 a script's own errors come wrapped into a sentence. */
@@ -129,81 +173,230 @@ static int ask_is_forbidden(const redisReply *error)
            || strstr(error->str, "ACL failure in script");
 }
 
-/** The first word of an error says what is wrong; what follows may quote us. */
-static apr_status_t ask_refused(const redisReply *error, bsession_call_t *call)
+static int ask_is_read_only(const redisReply *error)
 {
-    if (ask_is_wrong_type(error)) {
+    return ask_error_is(error, "READONLY") || strstr(error->str, " -READONLY ") != NULL;
+}
+
+int redis_ask_is_refusal(const redisReply *reply)
+{
+    return reply->type == REDIS_REPLY_ERROR && !ask_is_wrong_type(reply);
+}
+
+/** What to add where the first word of an error does not say what to do. */
+static const char *ask_hint(const ask_t *ask)
+{
+    if (ask_is_forbidden(ask->error)) {
+        return "NOPERM: its ACL does not let this user do what docs/backends.md lists";
+    }
+    if (ask_error_is(ask->error, "NOAUTH") || strstr(ask->error->str, "unauthenticated")) {
+        return "NOAUTH: it wants a password: password=";
+    }
+    if (ask_error_is(ask->error, "OOM")) {
+        return "OOM: its maxmemory is reached";
+    }
+    if (ask_error_is(ask->error, "MOVED") && !redis_topology_can_change(ask->topology)) {
+        return "MOVED: it is a node of a Cluster, which wants cluster=on";
+    }
+    return NULL;
+}
+
+/** The first word of an error says what is wrong; what follows may quote us. */
+static apr_status_t ask_refused(const ask_t *ask, bsession_call_t *call)
+{
+    const char *hint = ask_hint(ask);
+    int len = hint ? (int)strlen(hint) : (int)strcspn(ask->error->str, " \r\n");
+
+    if (ask_is_wrong_type(ask->error)) {
         return BSESSION_ECORRUPT;
     }
-    if (ask_is_forbidden(error)) {
-        apr_snprintf(call->why, sizeof call->why, "the server refused with NOPERM: its ACL does not let "
-                     "this user do what docs/backends.md lists");
-    }
-    else if (ask_error_is(error, "NOAUTH") || strstr(error->str, "unauthenticated")) {
-        apr_snprintf(call->why, sizeof call->why, "the server refused with NOAUTH: it wants a "
-                     "password: password=");
-    }
-    else if (ask_error_is(error, "OOM")) {
-        apr_snprintf(call->why, sizeof call->why, "the server refused with OOM: its maxmemory is reached");
-    }
-    else {
-        apr_snprintf(call->why, sizeof call->why, "the server refused with %.*s",
-                     (int)strcspn(error->str, " \r\n"), error->str);
-    }
+    apr_snprintf(call->why, sizeof call->why, "%s: the server refused with %.*s",
+                 redis_address_text(&ask->node->address, call->pool), len,
+                 hint ? hint : ask->error->str);
     return APR_EGENERAL;
 }
 
-/* ------------------------------------------------------------------ as often as it takes */
+/* ------------------------------------------------------------------ another try */
 
-/** Whether the failure of a connection is one to try again after: it was an old one, or nothing
- *  can have arrived, or it does not matter. */
-static int ask_may_repeat(const ask_t *ask)
+/** These words of a server mean that nothing was done. */
+static ask_turn_t ask_turn_for_error(ask_t *ask, bsession_call_t *call)
 {
-    return !ask->fresh && (!ask->sent || ask->question->again);
+    static const char *const not_now[] = {
+        "TRYAGAIN", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "NOREPLICAS"
+    };
+    int moved = ask_error_is(ask->error, "MOVED");
+    redis_node_t *to;
+    apr_size_t i;
+
+    if (moved || ask_error_is(ask->error, "ASK")) {
+        redis_topology_redirect(ask->topology, ask->node, ask->error->str, moved, &to, call);
+        if (!to) {
+            redis_topology_doubt(ask->topology, ask->node);
+            return ASK_LATER;
+        }
+        ask->next = to;
+        ask->asking = !moved;
+        return ASK_AGAIN;
+    }
+    if (ask_is_read_only(ask->error)) {
+        redis_topology_doubt(ask->topology, ask->node);
+        return ASK_AGAIN;
+    }
+    for (i = 0; i < sizeof not_now / sizeof *not_now; i++) {
+        if (ask_error_is(ask->error, not_now[i])) {
+            redis_topology_doubt(ask->topology, ask->node);
+            return ASK_LATER;
+        }
+    }
+    return ASK_OVER;
+}
+
+/** What may have arrived goes out as what knows itself again. */
+static void ask_turn_over(const ask_t *ask)
+{
+    if (ask->sent && ask->question->turns) {
+        *ask->question->turns = ask->question->into;
+    }
+}
+
+static ask_turn_t ask_turn_for_failure(ask_t *ask, apr_status_t status)
+{
+    if (!ask->link || status == APR_EACCES) {
+        return ASK_OVER;
+    }
+    redis_topology_doubt(ask->topology, ask->node);
+    if (ask->sent && status != REDIS_EROLE) {
+        if (!ask->question->again) {
+            return ASK_OVER;
+        }
+        ask_turn_over(ask);
+    }
+    return ASK_AGAIN;
+}
+
+/** Whether the failure of a connection is one to try again after with the same server: it was an
+ *  old one, and nothing can have arrived, or it does not matter. */
+static int ask_may_repeat(const ask_t *ask, apr_status_t status)
+{
+    return !ask->fresh && (!ask->sent || ask->question->again) && status != REDIS_EROLE;
 }
 
 static apr_status_t ask_until_said(ask_t *ask, bsession_call_t *call)
 {
-    apr_status_t status = ask_once(ask, call);
-    const redisReply *error;
+    apr_status_t status = redis_node_acquire(ask->node, &ask->link, call);
 
-    if (status != APR_SUCCESS && ask_may_repeat(ask) && call->deadline > apr_time_now()) {
-        if (ask->sent && ask->question->turns) {
-            *ask->question->turns = ask->question->into;
-        }
-        ask->sent = 0;
+    if (status != APR_SUCCESS) {
+        ask->link = NULL;
+        return status;
+    }
+    status = ask_once(ask, call);
+    if (status != APR_SUCCESS && ask_may_repeat(ask, status) && call->deadline > apr_time_now()) {
+        ask_turn_over(ask);
         call->why[0] = '\0';
         status = ask_once(ask, call);
     }
-    error = status == APR_SUCCESS && !ask->question->apart ? ask_error(ask) : NULL;
-    if (error && ask->question->script && !ask->in_full && ask_error_is(error, "NOSCRIPT")) {
+    if (status == APR_SUCCESS && ask->error && ask->question->script && !ask->in_full
+        && ask_error_is(ask->error, "NOSCRIPT")) {
         ask->in_full = 1;               /* nothing was done */
-        ask->sent = 0;
         status = ask_once(ask, call);
-        error = status == APR_SUCCESS ? ask_error(ask) : NULL;
     }
-    return error ? ask_refused(error, call) : status;
+    redis_node_release(ask->node, ask->link);
+    return status;
 }
 
-apr_status_t redis_ask_node(redis_node_t *node, const redis_question_t *question,
-                            redisReply **replies, bsession_call_t *call)
+/** 0 where the time is up before the next try. */
+static int ask_pause(ask_t *ask, ask_turn_t turn, bsession_call_t *call)
 {
-    ask_t ask = { .question = question, .replies = replies, .node = node };
-    apr_status_t status = redis_node_acquire(node, &ask.link, call);
+    apr_time_t now = apr_time_now();
+    apr_interval_time_t pause = ASK_FIRST_PAUSE;
+    int i;
 
-    if (status == APR_SUCCESS) {
-        status = ask_until_said(&ask, call);
-        redis_node_release(node, ask.link);
+    ask->tries++;
+    if (turn == ASK_AGAIN && ask->tries < ASK_PROMPT_TRIES) {
+        return now < call->deadline;
+    }
+    for (i = 1; i < ask->tries && pause < ASK_LONGEST_PAUSE; i++) {
+        pause *= 2;
+    }
+    pause = pause / 2 + (apr_interval_time_t)((apr_uint64_t)now * APR_UINT64_C(0x9e3779b97f4a7c15)
+                                              >> 40) % (pause / 2);
+    if (now + pause >= call->deadline) {
+        return 0;
+    }
+    apr_sleep(pause);
+    return 1;
+}
+
+/* ------------------------------------------------------------------ as often as it takes */
+
+/** At the owner, or where the try before was sent. */
+static apr_status_t ask_find(ask_t *ask, const redis_word_t *name, bsession_call_t *call)
+{
+    if (ask->next) {
+        ask->node = ask->next;
+        ask->next = NULL;
+        return APR_SUCCESS;
+    }
+    ask->asking = 0;
+    return redis_topology_find(ask->topology, name, &ask->node, call);
+}
+
+static apr_status_t ask_try(ask_t *ask, ask_turn_t *turn, const char **server,
+                            bsession_call_t *call)
+{
+    apr_status_t status = ask_until_said(ask, call);
+
+    *turn = ASK_OVER;
+    if (status == APR_SUCCESS && ask->error && !ask->question->apart) {
+        status = ask_refused(ask, call);
+        if (redis_topology_can_change(ask->topology)) {
+            *turn = ask_turn_for_error(ask, call);
+        }
+    }
+    else if (status != APR_SUCCESS && redis_topology_can_change(ask->topology)) {
+        *turn = ask_turn_for_failure(ask, status);
+    }
+    if (server) {
+        *server = redis_address_text(&ask->node->address, call->pool);
     }
     return status;
 }
 
-apr_status_t redis_ask(redis_topology_t *topology, const bsession_key_t *key,
-                       const redis_question_t *question, redisReply **replies,
-                       bsession_call_t *call)
+apr_status_t redis_ask_node(redis_topology_t *topology, redis_node_t *node,
+                            const redis_question_t *question, redisReply **replies,
+                            bsession_call_t *call)
 {
-    redis_node_t *node;
-    apr_status_t status = redis_topology_node(topology, key, &node, call);
+    ask_t ask = { .question = question, .topology = topology, .node = node, .replies = replies };
+    ask_turn_t turn;
+    apr_status_t status = ask_try(&ask, &turn, NULL, call);
 
-    return status == APR_SUCCESS ? redis_ask_node(node, question, replies, call) : status;
+    if (ask.next) {
+        redis_topology_let_go(topology, ask.next);
+    }
+    return status;
+}
+
+apr_status_t redis_ask(redis_topology_t *topology, const redis_word_t *name,
+                       const redis_question_t *question, redisReply **replies,
+                       const char **server, bsession_call_t *call)
+{
+    ask_t ask = { .question = question, .topology = topology, .replies = replies };
+    apr_status_t status;
+    ask_turn_t turn;
+
+    do {
+        status = ask_find(&ask, name, call);
+        turn = ASK_LATER;
+        if (status == APR_SUCCESS) {
+            status = ask_try(&ask, &turn, server, call);
+            redis_topology_let_go(topology, ask.node);
+        }
+    } while (turn != ASK_OVER && ask_pause(&ask, turn, call));
+    if (ask.next) {
+        redis_topology_let_go(topology, ask.next);
+    }
+    if (status == APR_SUCCESS) {
+        call->why[0] = '\0';
+    }
+    return status;
 }

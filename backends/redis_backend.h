@@ -27,8 +27,15 @@ static inline redis_word_t redis_number(apr_pool_t *pool, apr_int64_t value)
 }
 
 /** The prefix and the text form: what the record is called there. */
+#define REDIS_NAME_SIZE (REDIS_PREFIX_MAX + BSESSION_KEY_TEXT_SIZE)
+apr_size_t   redis_key_text(const bsession_backend_t *backend, const bsession_key_t *key,
+                            char text[REDIS_NAME_SIZE]);
 redis_word_t redis_key_word(const bsession_backend_t *backend, const bsession_key_t *key,
                             apr_pool_t *pool);
+
+/* In redis.c. */
+apr_status_t redis_load(bsession_backend_t *backend, const bsession_key_t *key,
+                        bsession_record_t *record, bsession_call_t *call);
 
 /* In redis_scan.c. */
 apr_status_t redis_scan(bsession_backend_t *backend, char space, bsession_cursor_t *cursor,

@@ -12,7 +12,6 @@
 
 #define REDIS_CONNECT_TIMEOUT apr_time_from_sec(1)
 #define REDIS_POOL_MAX        10000
-#define REDIS_PREFIX_MAX      200
 
 static const char *const redis_options[] = {
     "prefix", "user", "password", "tls", "ca", "cert", "key", "verify", "servername", "sentinel",
@@ -234,6 +233,7 @@ static const char *conf_layout(redis_conf_t *conf, const conf_words_t *words)
 
     conf->service = conf_option(words, "sentinel");
     conf->layout = cluster ? REDIS_CLUSTER : conf->service ? REDIS_SENTINEL : REDIS_ALONE;
+    conf->login.master = conf->layout == REDIS_SENTINEL;
     if (!wrong && cluster && conf->service) {
         wrong = "sentinel= and cluster=on do not go together";
     }

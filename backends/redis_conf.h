@@ -17,6 +17,7 @@
 
 #define REDIS_PORT          6379
 #define REDIS_SENTINEL_PORT 26379
+#define REDIS_PREFIX_MAX    200
 
 typedef enum { REDIS_ALONE, REDIS_SENTINEL, REDIS_CLUSTER } redis_layout_t;
 

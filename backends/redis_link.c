@@ -11,6 +11,8 @@
 #define REDIS_OUT_BYTES  512
 /* What a large command needed is given back. */
 #define REDIS_OUT_KEPT   65536
+/* A server that said so is taken for a master for so long. */
+#define REDIS_ROLE_GOOD  apr_time_from_sec(1)
 
 struct redis_link_t {
     apr_pool_t            *pool;            /* the link's */
@@ -21,7 +23,9 @@ struct redis_link_t {
     redisReader           *reader;
     char                  *out;             /* malloc's */
     apr_size_t             out_len, out_room;
-    int                    greeting;        /* replies to AUTH and SELECT that are due */
+    int                    greeting;        /* replies to AUTH, SELECT and ROLE that are due */
+    int                    role;            /* the last of these is ROLE's */
+    apr_time_t             role_asked;
     int                    due;             /* replies to commands that are due */
 };
 
@@ -47,7 +51,7 @@ static apr_status_t link_end(void *data)
     link->reader = NULL;
     link->out = NULL;
     link->out_len = link->out_room = 0;
-    link->greeting = link->due = 0;
+    link->greeting = link->role = link->due = 0;
     return APR_SUCCESS;
 }
 
@@ -79,6 +83,24 @@ static apr_status_t link_fail(redis_link_t *link, apr_status_t status, const cha
 
 /* ------------------------------------------------------------------ a new connection */
 
+static apr_status_t link_greet_with(redis_link_t *link, const redis_word_t *words, int count)
+{
+    apr_status_t status = redis_link_add(link, words, count);
+
+    link->due = 0;
+    link->greeting++;
+    return status;
+}
+
+static apr_status_t link_ask_role(redis_link_t *link)
+{
+    redis_word_t word = redis_word("ROLE");
+
+    link->role = 1;
+    link->role_asked = apr_time_now();
+    return link_greet_with(link, &word, 1);
+}
+
 static apr_status_t link_greet(redis_link_t *link)
 {
     const redis_login_t *login = link->login;
@@ -93,19 +115,15 @@ static apr_status_t link_greet(redis_link_t *link)
             words[count++] = redis_word(login->user);
         }
         words[count++] = redis_word(login->password);
-        status = redis_link_add(link, words, count);
-        link->due = 0;
-        link->greeting++;
+        status = link_greet_with(link, words, count);
     }
     if (status == APR_SUCCESS && login->db) {
         apr_snprintf(number, sizeof number, "%d", login->db);
         words[0] = redis_word("SELECT");
         words[1] = redis_word(number);
-        status = redis_link_add(link, words, 2);
-        link->due = 0;
-        link->greeting++;
+        status = link_greet_with(link, words, 2);
     }
-    return status;
+    return status == APR_SUCCESS && login->master ? link_ask_role(link) : status;
 }
 
 static apr_status_t link_begin(redis_link_t *link, bsession_call_t *call)
@@ -129,13 +147,21 @@ static apr_status_t link_begin(redis_link_t *link, bsession_call_t *call)
     return link->reader ? link_greet(link) : link_fail(link, APR_ENOMEM, "preparing", call);
 }
 
-apr_status_t redis_link_ready(redis_link_t *link, int *fresh, bsession_call_t *call)
+int redis_link_is_open(redis_link_t *link)
 {
     if (link->connection && (!redis_link_is_clean(link) || redis_wire_is_stale(&link->wire))) {
         redis_link_close(link);
     }
-    *fresh = !link->connection;
-    return *fresh ? link_begin(link, call) : APR_SUCCESS;
+    return link->connection != NULL;
+}
+
+apr_status_t redis_link_ready(redis_link_t *link, bsession_call_t *call)
+{
+    if (!link->connection) {
+        return link_begin(link, call);
+    }
+    return link->login->master && apr_time_now() - link->role_asked > REDIS_ROLE_GOOD
+           ? link_ask_role(link) : APR_SUCCESS;
 }
 
 /* ------------------------------------------------------------------ commands and replies */
@@ -230,41 +256,54 @@ static apr_status_t link_next(redis_link_t *link, redisReply **reply, bsession_c
     }
 }
 
-/** An error's first word says enough, and quotes nobody. */
-static apr_status_t link_refused(redis_link_t *link, int to_auth, const char *error,
-                                 bsession_call_t *call)
+/** One of the answers that are due. An error's first word says enough, and quotes nobody. */
+static apr_status_t link_judge(const redis_link_t *link, const redisReply *reply,
+                               bsession_call_t *call)
 {
     const redis_login_t *login = link->login;
-    const char *what = !to_auth ? apr_psprintf(call->pool, "database %d", login->db)
+    const char *name = redis_address_text(link->address, call->pool);
+    int to_role = link->role && link->greeting == 1;
+    int to_auth = login->password && link->greeting == 1 + (login->db != 0) + link->role;
+    const char *what = to_role ? "ROLE"
+                     : !to_auth ? apr_psprintf(call->pool, "database %d", login->db)
                      : login->user && *login->user ? "the user and password" : "the password";
 
-    apr_snprintf(call->why, sizeof call->why, "%s: the server refused %s: %.*s",
-                 redis_address_text(link->address, call->pool), what, (int)strcspn(error, " "),
-                 error);
-    redis_link_close(link);
-    return APR_EACCES;
+    if (reply->type == REDIS_REPLY_ERROR) {
+        apr_snprintf(call->why, sizeof call->why, "%s: the server refused %s: %.*s", name, what,
+                     (int)strcspn(reply->str, " "), reply->str);
+        return APR_EACCES;
+    }
+    if (to_role && (reply->type != REDIS_REPLY_ARRAY || reply->elements == 0
+                    || reply->element[0]->type != REDIS_REPLY_STRING
+                    || strcmp(reply->element[0]->str, "master") != 0)) {
+        apr_snprintf(call->why, sizeof call->why, "%s: the server is no master", name);
+        return REDIS_EROLE;
+    }
+    return APR_SUCCESS;
 }
 
-/** The answers to AUTH and SELECT. */
+/** The answers to AUTH, SELECT and ROLE. */
 static apr_status_t link_greeted(redis_link_t *link, bsession_call_t *call)
 {
-    while (link->greeting) {
-        int to_auth = link->login->password && link->greeting == 1 + (link->login->db != 0);
-        redisReply *reply;
-        apr_status_t status = link_next(link, &reply, call);
+    apr_status_t status = APR_SUCCESS;
 
-        if (status == APR_SUCCESS) {
-            link->greeting--;
-            if (reply->type == REDIS_REPLY_ERROR) {
-                status = link_refused(link, to_auth, reply->str, call);
-            }
-            freeReplyObject(reply);
-        }
+    while (link->greeting) {
+        redisReply *reply;
+
+        status = link_next(link, &reply, call);
         if (status != APR_SUCCESS) {
             return status;
         }
+        status = link_judge(link, reply, call);
+        link->greeting--;
+        freeReplyObject(reply);
+        if (status != APR_SUCCESS) {
+            redis_link_close(link);
+            return status;
+        }
     }
-    return APR_SUCCESS;
+    link->role = 0;
+    return status;
 }
 
 apr_status_t redis_link_settle(redis_link_t *link, bsession_call_t *call)
@@ -288,5 +327,40 @@ apr_status_t redis_link_read(redis_link_t *link, redisReply **reply, bsession_ca
     if (status == APR_SUCCESS) {
         link->due--;
     }
+    return status;
+}
+
+static apr_status_t link_free_reply(void *reply)
+{
+    freeReplyObject(reply);
+    return APR_SUCCESS;
+}
+
+apr_status_t redis_link_consult(const redis_address_t *address, const redis_login_t *login,
+                                const redis_word_t *words, int count, redisReply **reply,
+                                bsession_call_t *call)
+{
+    redis_link_t *link;
+    apr_pool_t *own;
+    apr_status_t status = apr_pool_create(&own, call->pool);
+
+    if (status != APR_SUCCESS) {
+        return status;
+    }
+    link = redis_link_make(address, login, own);
+    status = redis_link_ready(link, call);
+    if (status == APR_SUCCESS) {
+        status = redis_link_add(link, words, count);
+    }
+    if (status == APR_SUCCESS) {
+        status = redis_link_send(link, call);
+    }
+    if (status == APR_SUCCESS) {
+        status = redis_link_read(link, reply, call);
+    }
+    if (status == APR_SUCCESS) {
+        apr_pool_cleanup_register(call->pool, *reply, link_free_reply, apr_pool_cleanup_null);
+    }
+    redis_link_free(link);
     return status;
 }

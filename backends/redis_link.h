@@ -17,11 +17,15 @@
 
 #include "redis_wire.h"
 
+/** It is no master, though it has to be. Nothing was done. */
+#define REDIS_EROLE (APR_OS_START_USERERR + 7390)
+
 /** Who we are there. */
 typedef struct {
     const char          *user;              /* NULL or empty: AUTH with the password alone */
     const char          *password;          /* NULL: no AUTH */
     int                  db;
+    int                  master;            /* it has to be one, and is asked for its ROLE */
     const redis_tls_t   *tls;               /* NULL: in the clear */
     apr_interval_time_t  connect_timeout;
 } redis_login_t;
@@ -45,14 +49,14 @@ typedef struct redis_link_t redis_link_t;
 redis_link_t *redis_link_make(const redis_address_t *address, const redis_login_t *login,
                               apr_pool_t *pool);
 
-/**
- * Connects, unless it is connected and the other side has not closed it meanwhile. AUTH and SELECT
- * are then queued, and go out with the first command.
- * @param fresh  1 if the connection is new: what fails on it does not for being old
- */
-apr_status_t redis_link_ready(redis_link_t *link, int *fresh, bsession_call_t *call);
+/** Whether it is connected; one that the other side has closed meanwhile is closed here, too. */
+int          redis_link_is_open(redis_link_t *link);
 
-/** Waits for the answers to AUTH and SELECT. Before any command but a read: a server that refuses
+/** Connects, unless it is connected. AUTH and SELECT are then queued, and ROLE where it has to be a
+ *  master and has not said so for a while; they go out with the first command. */
+apr_status_t redis_link_ready(redis_link_t *link, bsession_call_t *call);
+
+/** Waits for the answers to what ready queued. Before any command but a read: a server that refuses
  *  them would do it as somebody else, or in another database. */
 apr_status_t redis_link_settle(redis_link_t *link, bsession_call_t *call);
 
@@ -62,9 +66,15 @@ apr_status_t redis_link_add(redis_link_t *link, const redis_word_t *words, int c
 /** Sends what is queued. */
 apr_status_t redis_link_send(redis_link_t *link, bsession_call_t *call);
 
-/** The next reply, which the caller frees with freeReplyObject. Those to AUTH and SELECT are read
- *  before it, and end the link where they are errors. */
+/** The next reply, which the caller frees with freeReplyObject. Those to what ready queued are read
+ *  before it, and end the link where they are errors, or speak of another role (REDIS_EROLE). */
 apr_status_t redis_link_read(redis_link_t *link, redisReply **reply, bsession_call_t *call);
+
+/** One command to a server that is asked rarely, on a connection for that alone. The reply lives as
+ *  long as call->pool. */
+apr_status_t redis_link_consult(const redis_address_t *address, const redis_login_t *login,
+                                const redis_word_t *words, int count, redisReply **reply,
+                                bsession_call_t *call);
 
 /** Whether it may serve somebody else: connected, and no reply is due. */
 int          redis_link_is_clean(const redis_link_t *link);

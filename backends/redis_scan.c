@@ -9,26 +9,36 @@
 
 #include "redis_record.h"
 
-#define SCAN_SLICE "100"
+#define SCAN_SLICE      "100"
+/* So often a scan begins, at most, where records move between servers. */
+#define SCAN_BEGINNINGS 100
+
+apr_size_t redis_key_text(const bsession_backend_t *backend, const bsession_key_t *key,
+                          char text[REDIS_NAME_SIZE])
+{
+    memcpy(text, backend->conf.prefix, backend->conf.prefix_len);
+    backend->services->key_text(key, text + backend->conf.prefix_len);
+    return backend->conf.prefix_len + BSESSION_KEY_TEXT_SIZE - 1;
+}
 
 redis_word_t redis_key_word(const bsession_backend_t *backend, const bsession_key_t *key,
                             apr_pool_t *pool)
 {
+    char text[REDIS_NAME_SIZE];
     redis_word_t made;
-    char *text = apr_palloc(pool, backend->conf.prefix_len + BSESSION_KEY_TEXT_SIZE);
 
-    memcpy(text, backend->conf.prefix, backend->conf.prefix_len);
-    backend->services->key_text(key, text + backend->conf.prefix_len);
-    made.data = text;
-    made.len = backend->conf.prefix_len + BSESSION_KEY_TEXT_SIZE - 1;
+    made.len = redis_key_text(backend, key, text);
+    made.data = apr_pmemdup(pool, text, made.len + 1);
     return made;
 }
 
 /* ------------------------------------------------------------------ several loads at once */
 
-/** Each key's HGETALL and PTTL, on this server, in one flight; one that is damaged hides no other. */
-static apr_status_t load_flight(redis_node_t *node, const redis_word_t *names, int count,
-                                redisReply **replies, bsession_call_t *call)
+/** Each key's HGETALL and PTTL, from this server, in one flight; one that is damaged hides no
+ *  other. */
+static apr_status_t send_flight(bsession_backend_t *backend, redis_node_t *node,
+                                const bsession_key_t *keys, int count, redisReply **replies,
+                                bsession_call_t *call)
 {
     redis_word_t *words = apr_palloc(call->pool, (apr_size_t)count * 4 * sizeof *words);
     redis_command_t *commands = apr_palloc(call->pool, (apr_size_t)count * 2 * sizeof *commands);
@@ -41,12 +51,39 @@ static apr_status_t load_flight(redis_node_t *node, const redis_word_t *names, i
 
         four[0] = redis_word("HGETALL");
         four[2] = redis_word("PTTL");
-        four[1] = four[3] = names[i];
+        four[1] = four[3] = redis_key_word(backend, &keys[i], call->pool);
         commands[2 * i].words = four;
         commands[2 * i + 1].words = four + 2;
         commands[2 * i].count = commands[2 * i + 1].count = 2;
     }
-    return redis_ask_node(node, &question, replies, call);
+    return redis_ask_node(redis_topology_of(backend, call), node, &question, replies, call);
+}
+
+/** These, of a server that should have them all; those that it does not have any more are loaded
+ *  one by one, and so are all of them where it has gone. */
+static apr_status_t load_flight(bsession_backend_t *backend, redis_node_t *node,
+                                const bsession_key_t *keys, int count, bsession_record_t *records,
+                                apr_status_t *statuses, bsession_call_t *call)
+{
+    redisReply **replies = apr_palloc(call->pool, 2 * (apr_size_t)count * sizeof *replies);
+    apr_status_t status = send_flight(backend, node, keys, count, replies, call);
+    int flown = status == APR_SUCCESS, i;
+
+    if (!flown && backend->conf.layout == REDIS_ALONE) {
+        return status;
+    }
+    for (i = 0; i < count; i++) {
+        redisReply *all = flown ? replies[2 * i] : NULL, *left = flown ? replies[2 * i + 1] : NULL;
+
+        statuses[i] = flown && !redis_ask_is_refusal(all) && !redis_ask_is_refusal(left)
+                    ? redis_record_read(&records[i], all, left, call->pool)
+                    : redis_load(backend, &keys[i], &records[i], call);
+        if (statuses[i] != APR_SUCCESS && statuses[i] != APR_NOTFOUND
+            && statuses[i] != BSESSION_ECORRUPT) {
+            return statuses[i];
+        }
+    }
+    return APR_SUCCESS;
 }
 
 /** Those of the keys that live on this server; `nodes` is where each does. */
@@ -54,23 +91,23 @@ static apr_status_t load_from(bsession_backend_t *backend, redis_node_t *node, r
                               const bsession_key_t *keys, int count, bsession_record_t *records,
                               apr_status_t *statuses, bsession_call_t *call)
 {
-    redis_word_t *names = apr_palloc(call->pool, (apr_size_t)count * sizeof *names);
-    redisReply **replies = apr_palloc(call->pool, 2 * (apr_size_t)count * sizeof *replies);
+    bsession_key_t *its_keys = apr_palloc(call->pool, (apr_size_t)count * sizeof *its_keys);
+    bsession_record_t *its_records = apr_palloc(call->pool,
+                                                (apr_size_t)count * sizeof *its_records);
+    apr_status_t *its_statuses = apr_palloc(call->pool, (apr_size_t)count * sizeof *its_statuses);
     apr_status_t status;
     int i, n = 0;
 
     for (i = 0; i < count; i++) {
         if (nodes[i] == node) {
-            names[n++] = redis_key_word(backend, &keys[i], call->pool);
+            its_keys[n++] = keys[i];
         }
     }
-    status = load_flight(node, names, n, replies, call);
+    status = load_flight(backend, node, its_keys, n, its_records, its_statuses, call);
     for (i = 0, n = 0; i < count && status == APR_SUCCESS; i++) {
         if (nodes[i] == node) {
-            statuses[i] = redis_record_read(&records[i], replies[2 * n], replies[2 * n + 1],
-                                            call->pool);
-            nodes[i] = NULL;
-            n++;
+            records[i] = its_records[n];
+            statuses[i] = its_statuses[n++];
         }
     }
     return status;
@@ -83,15 +120,23 @@ apr_status_t redis_load_many(bsession_backend_t *backend, const bsession_key_t *
     redis_topology_t *topology = redis_topology_of(backend, call);
     redis_node_t **nodes = apr_palloc(call->pool, ((apr_size_t)count + 1) * sizeof *nodes);
     apr_status_t status = topology ? APR_SUCCESS : APR_ENOMEM;
-    int i;
+    int held = 0, i, before;
 
-    for (i = 0; i < count && status == APR_SUCCESS; i++) {
-        status = redis_topology_node(topology, &keys[i], &nodes[i], call);
+    for (; held < count && status == APR_SUCCESS; held += status == APR_SUCCESS) {
+        redis_word_t name = redis_key_word(backend, &keys[held], call->pool);
+
+        status = redis_topology_find(topology, &name, &nodes[held], call);
     }
     for (i = 0; i < count && status == APR_SUCCESS; i++) {
-        if (nodes[i]) {
+        for (before = 0; nodes[before] != nodes[i]; before++) {
+            continue;
+        }
+        if (before == i) {
             status = load_from(backend, nodes[i], nodes, keys, count, records, statuses, call);
         }
+    }
+    for (i = 0; i < held; i++) {
+        redis_topology_let_go(topology, nodes[i]);
     }
     return status;
 }
@@ -148,56 +193,42 @@ static const char *pattern_for(const bsession_backend_t *backend, char space, ap
 static apr_status_t show(const redisReply *names, bsession_backend_t *backend, redis_node_t *node,
                          bsession_visitor_t *visit, void *baton, bsession_call_t *call)
 {
-    redis_word_t *words = apr_palloc(call->pool, (names->elements + 1) * sizeof *words);
     bsession_key_t *keys = apr_palloc(call->pool, (names->elements + 1) * sizeof *keys);
-    redisReply **replies = apr_palloc(call->pool, (2 * names->elements + 1) * sizeof *replies);
+    bsession_record_t *records = apr_palloc(call->pool, (names->elements + 1) * sizeof *records);
+    apr_status_t *statuses = apr_palloc(call->pool, (names->elements + 1) * sizeof *statuses);
     apr_status_t status = APR_SUCCESS;
     int count = 0, i;
 
     for (i = 0; i < (int)names->elements; i++) {
-        if (parse_key(&keys[count], backend, names->element[i])) {
-            words[count].data = names->element[i]->str;
-            words[count++].len = (apr_size_t)names->element[i]->len;
-        }
+        count += parse_key(&keys[count], backend, names->element[i]);
     }
     if (count) {
-        status = load_flight(node, words, count, replies, call);
+        status = load_flight(backend, node, keys, count, records, statuses, call);
     }
     for (i = 0; i < count && status == APR_SUCCESS; i++) {
-        bsession_record_t record;
-
-        if (redis_record_read(&record, replies[2 * i], replies[2 * i + 1], call->pool)
-            == APR_SUCCESS) {
-            status = visit(baton, &keys[i], &record);
+        if (statuses[i] == APR_SUCCESS) {
+            status = visit(baton, &keys[i], &records[i]);
         }
     }
     return status;
 }
 
-/** cursor->at: the server's own cursor, and which server. */
-apr_status_t redis_scan(bsession_backend_t *backend, char space, bsession_cursor_t *cursor,
-                        bsession_visitor_t *visit, void *baton, bsession_call_t *call)
+static apr_status_t scan_node(bsession_backend_t *backend, char space, redis_node_t *node,
+                              bsession_cursor_t *cursor, bsession_visitor_t *visit, void *baton,
+                              bsession_call_t *call)
 {
-    redis_topology_t *topology = redis_topology_of(backend, call);
     redis_word_t words[6] = {
-        redis_word("SCAN"), redis_word(apr_psprintf(call->pool, "%" APR_UINT64_T_FMT, cursor->at[0])),
+        redis_word("SCAN"),
+        redis_word(apr_psprintf(call->pool, "%" APR_UINT64_T_FMT, cursor->at[0])),
         redis_word("MATCH"), redis_word(pattern_for(backend, space, call->pool)),
         redis_word("COUNT"), redis_word(SCAN_SLICE)
     };
     redis_command_t command = { words, 6 };
     redis_question_t question = { .commands = &command, .ncommands = 1, .reads = 1, .again = 1 };
-    redis_node_t *node;
     redisReply *reply;
-    apr_status_t status = topology ? redis_topology_nth(topology, cursor->at[1], &node, call)
-                                   : APR_ENOMEM;
+    apr_status_t status = redis_ask_node(redis_topology_of(backend, call), node, &question, &reply,
+                                         call);
 
-    if (status == APR_EOF) {
-        cursor->done = 1;
-        return APR_SUCCESS;
-    }
-    if (status == APR_SUCCESS) {
-        status = redis_ask_node(node, &question, &reply, call);
-    }
     if (status != APR_SUCCESS) {
         return status;
     }
@@ -214,36 +245,110 @@ apr_status_t redis_scan(bsession_backend_t *backend, char space, bsession_cursor
     return status;
 }
 
+/** What has moved between servers meanwhile may have been missed. */
+static apr_status_t begin_again(bsession_cursor_t *cursor, apr_uint64_t layout,
+                                bsession_call_t *call)
+{
+    cursor->at[0] = cursor->at[1] = 0;
+    cursor->at[2] = layout;
+    if (cursor->at[3]++ < SCAN_BEGINNINGS) {
+        return APR_SUCCESS;
+    }
+    apr_cpystrn(call->why, "the servers change faster than they can be scanned", sizeof call->why);
+    return APR_EGENERAL;
+}
+
+/** cursor->at: the server's own cursor, which server, who owned what, and how often it began. */
+apr_status_t redis_scan(bsession_backend_t *backend, char space, bsession_cursor_t *cursor,
+                        bsession_visitor_t *visit, void *baton, bsession_call_t *call)
+{
+    redis_topology_t *topology = redis_topology_of(backend, call);
+    redis_node_t *node = NULL;
+    apr_uint64_t layout;
+    apr_status_t status = APR_ENOMEM;
+
+    if (topology) {
+        status = redis_topology_nth(topology, cursor->at[1], &node, &layout, call);
+    }
+    if ((status == APR_SUCCESS || status == APR_EOF)
+        && (layout != cursor->at[2] || cursor->at[3] == 0)) {
+        int elsewhere = cursor->at[1] != 0;
+
+        status = begin_again(cursor, layout, call);
+        if (elsewhere && status == APR_SUCCESS) {
+            if (node) {
+                redis_topology_let_go(topology, node);
+            }
+            return APR_SUCCESS;         /* nothing of this slice; the next begins */
+        }
+    }
+    if (status == APR_EOF) {
+        cursor->done = 1;
+        return APR_SUCCESS;
+    }
+    if (status == APR_SUCCESS) {
+        status = scan_node(backend, space, node, cursor, visit, baton, call);
+    }
+    if (node) {
+        redis_topology_let_go(topology, node);
+    }
+    return status;
+}
+
 /* ------------------------------------------------------------------ numbers */
 
 /** A line `name:number` of INFO. */
-static apr_uint64_t info_number(const char *info, const char *name)
+static void info_add(apr_uint64_t *sum, const char *info, const char *name)
 {
     const char *at = strstr(info, name);
 
-    return at ? strtoull(at + strlen(name), NULL, 10) : BSESSION_UNKNOWN;
+    *sum += at ? strtoull(at + strlen(name), NULL, 10) : 0;
 }
 
-void redis_stats(bsession_backend_t *backend, bsession_stats_t *stats, bsession_call_t *call)
+/** Adds what one server says. */
+static apr_status_t stats_of(bsession_backend_t *backend, redis_node_t *node,
+                             bsession_stats_t *stats, bsession_call_t *call)
 {
-    redis_topology_t *topology = redis_topology_of(backend, call);
     redis_word_t memory[2] = { redis_word("INFO"), redis_word("memory") };
     redis_word_t counts[2] = { redis_word("INFO"), redis_word("stats") };
     redis_command_t commands[2] = { { memory, 2 }, { counts, 2 } };
     redis_question_t question = { .commands = commands, .ncommands = 2, .reads = 1, .again = 1 };
-    redis_node_t *node;
     redisReply *replies[2];
+    apr_status_t status = redis_ask_node(redis_topology_of(backend, call), node, &question, replies,
+                                         call);
+
+    if (status == APR_SUCCESS && (!replies[0]->str || !replies[1]->str)) {
+        status = APR_EGENERAL;
+    }
+    if (status == APR_SUCCESS) {
+        info_add(&stats->bytes, replies[0]->str, "\nused_memory:");
+        info_add(&stats->capacity, replies[0]->str, "\nmaxmemory:");
+        info_add(&stats->evicted, replies[1]->str, "\nevicted_keys:");
+    }
+    return status;
+}
+
+/** Of all servers together, or unknown. */
+void redis_stats(bsession_backend_t *backend, bsession_stats_t *stats, bsession_call_t *call)
+{
+    redis_topology_t *topology = redis_topology_of(backend, call);
+    apr_status_t status = topology ? APR_SUCCESS : APR_ENOMEM;
+    bsession_stats_t sum = { 0 };
+    apr_uint64_t n, layout;
 
     memset(stats, 0xff, sizeof *stats);     /* BSESSION_UNKNOWN */
-    if (!topology || redis_topology_nth(topology, 0, &node, call) != APR_SUCCESS
-        || redis_ask_node(node, &question, replies, call) != APR_SUCCESS
-        || !replies[0]->str || !replies[1]->str) {
-        return;
+    for (n = 0; status == APR_SUCCESS; n++) {
+        redis_node_t *node;
+
+        status = redis_topology_nth(topology, n, &node, &layout, call);
+        if (status == APR_SUCCESS) {
+            status = stats_of(backend, node, &sum, call);
+            redis_topology_let_go(topology, node);
+        }
     }
-    stats->bytes = info_number(replies[0]->str, "\nused_memory:");
-    stats->capacity = info_number(replies[0]->str, "\nmaxmemory:");
-    stats->evicted = info_number(replies[1]->str, "\nevicted_keys:");
-    if (stats->capacity == 0) {
-        stats->capacity = BSESSION_UNKNOWN;
+    if (status == APR_EOF) {
+        stats->bytes = sum.bytes;
+        stats->capacity = sum.capacity ? sum.capacity : BSESSION_UNKNOWN;
+        stats->evicted = sum.evicted;
     }
 }

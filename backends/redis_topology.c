@@ -2,90 +2,152 @@
 
 #include "redis_topology.h"
 
-#include <apr_reslist.h>
 #include <apr_strings.h>
+#include <apr_thread_cond.h>
 
-/* Connections of a child to a node, where pool= does not say: more than a child has threads. */
-#define REDIS_POOL_ENOUGH 4096
-/* An idle connection is closed after so long. */
-#define REDIS_IDLE        apr_time_from_sec(60)
+#include "redis_sentinel.h"
+#include "redis_slots.h"
 
-struct redis_node_t {
-    const redis_conf_t    *conf;
-    const redis_address_t *address;
-    const redis_login_t   *login;
-    apr_reslist_t         *links;
-};
+/* Without a reason, who owns what is asked again so often. */
+#define TOPOLOGY_MASTER_GOOD apr_time_from_sec(10)
+#define TOPOLOGY_SLOTS_GOOD  apr_time_from_sec(60)
+/* With a reason that a call can live with, so often, and for so long at most. */
+#define TOPOLOGY_STALE_GOOD  apr_time_from_msec(500)
+#define TOPOLOGY_SOFT_LOOK   apr_time_from_msec(250)
+/* With one that it cannot live with: a child does not storm the Sentinels. */
+#define TOPOLOGY_LOOKS_APART apr_time_from_msec(20)
+/* A Sentinel's word is good for new connections for so long. */
+#define TOPOLOGY_WORD_GOOD   apr_time_from_sec(1)
 
 struct redis_topology_t {
     const redis_conf_t *conf;
-    redis_node_t        alone;
+    apr_thread_mutex_t *lock;               /* of everything below */
+    apr_thread_cond_t  *looked;
+    int                 looking;            /* a thread asks who owns what */
+    int                 stale;              /* there is a reason to ask again */
+    apr_time_t          tried;              /* when that was last done, in vain or not */
+    int                 turn;               /* with whom to begin the next time */
+    char                why[128];           /* the last one failed */
+    redis_slots_t       slots;
 };
 
-/* ------------------------------------------------------------------ connections */
+/* ------------------------------------------------------------------ asking who owns what */
 
-/** The list calls this under its lock: connecting, which may take long, is the user's business. */
-static apr_status_t node_make_link(void **link, void *node_of, apr_pool_t *pool)
+static void topology_push(apr_array_header_t *list, const redis_address_t *address,
+                          apr_pool_t *pool)
 {
-    const redis_node_t *node = node_of;
-    apr_pool_t *own;
-    apr_status_t status = apr_pool_create(&own, pool);
+    redis_address_t *copy = apr_array_push(list);
 
-    if (status == APR_SUCCESS) {
-        apr_pool_tag(own, "redis link");
-        *link = redis_link_make(node->address, node->login, own);
+    *copy = *address;
+    copy->host = apr_pstrdup(pool, address->host);
+}
+
+/** Whom to ask: the nodes that are known, another one first each time, then those that the
+ *  configuration names, and those that let somebody down at last. */
+static apr_array_header_t *topology_advisers(redis_topology_t *topology, apr_pool_t *pool)
+{
+    int known = topology->slots.nodes->nelts, doubted, i;
+    apr_array_header_t *list = apr_array_make(pool, known + topology->conf->naddresses,
+                                              sizeof(redis_address_t));
+
+    topology->turn++;
+    for (doubted = 0; doubted < 2; doubted++) {
+        for (i = 0; i < known; i++) {
+            const redis_node_t *node = redis_slots_node(&topology->slots,
+                                                        (i + topology->turn) % known);
+
+            if (node->doubted == doubted) {
+                topology_push(list, &node->address, pool);
+            }
+        }
+        for (i = 0; i < topology->conf->naddresses && !doubted; i++) {
+            topology_push(list, &topology->conf->addresses[i], pool);
+        }
     }
-    return status;
+    return list;
 }
 
-static apr_status_t node_free_link(void *link, void *node, apr_pool_t *pool)
+/** Leaves the lock while it asks.
+ *  @param sure  the owners that are known have to be verified, where Sentinels name them again */
+static apr_status_t topology_ask(redis_topology_t *topology, int sure, apr_array_header_t *ranges,
+                                 bsession_call_t *call)
 {
-    (void)node;
-    (void)pool;
-    redis_link_free(link);
-    return APR_SUCCESS;
-}
-
-static apr_status_t node_init(redis_node_t *node, const redis_conf_t *conf,
-                              const redis_address_t *address, const redis_login_t *login,
-                              apr_pool_t *pool)
-{
-    int most = conf->pool ? conf->pool : REDIS_POOL_ENOUGH;
+    redis_address_t known = { NULL, 0, NULL };
+    apr_array_header_t *advisers = NULL;
+    redis_range_t one = { { NULL, 0, NULL }, 0, 0 };
+    int turn = topology->turn;
     apr_status_t status;
 
-    node->conf = conf;
-    node->address = address;
-    node->login = login;
-    status = apr_reslist_create(&node->links, 0, most, most, REDIS_IDLE, node_make_link,
-                                node_free_link, node, pool);
-    if (status == APR_SUCCESS) {
-        /* before the pools of the links, which are the list's pool's children, go by themselves */
-        apr_reslist_cleanup_order_set(node->links, APR_RESLIST_CLEANUP_FIRST);
-        apr_reslist_timeout_set(node->links, conf->login.connect_timeout);
+    if (topology->conf->layout == REDIS_CLUSTER) {
+        advisers = topology_advisers(topology, call->pool);
+        turn = topology->turn;
     }
+    else if (!sure && topology->slots.owner[0]) {
+        known = topology->slots.owner[0]->address;
+        known.host = apr_pstrdup(call->pool, known.host);
+    }
+    apr_thread_mutex_unlock(topology->lock);
+    if (advisers) {
+        status = redis_cluster_look(topology->conf, advisers, ranges, call);
+    }
+    else {
+        status = redis_sentinel_look(topology->conf, &turn, known.host ? &known : NULL,
+                                     &one.address, call);
+        APR_ARRAY_PUSH(ranges, redis_range_t) = one;
+    }
+    apr_thread_mutex_lock(topology->lock);
+    topology->turn = turn;
     return status;
 }
 
-apr_status_t redis_node_acquire(redis_node_t *node, redis_link_t **link, bsession_call_t *call)
+/** Under the lock, which it leaves meanwhile: asks, or waits until the thread has that does. */
+static void topology_look(redis_topology_t *topology, int sure, const bsession_call_t *for_call)
 {
-    void *resource;
-    apr_status_t status = apr_reslist_acquire(node->links, &resource);
+    bsession_call_t call = *for_call;
+    apr_array_header_t *ranges;
+    apr_status_t status;
 
-    if (status != APR_SUCCESS) {
-        apr_snprintf(call->why, sizeof call->why, "%s: all connections of pool=%d are in use",
-                     redis_address_text(node->address, call->pool), node->conf->pool);
-        return APR_TIMEUP;
+    if (topology->looking) {
+        apr_interval_time_t left = call.deadline - apr_time_now();
+
+        if (left > 0) {
+            apr_thread_cond_timedwait(topology->looked, topology->lock, left);
+        }
+        return;
     }
-    *link = resource;
-    return APR_SUCCESS;
+    topology->looking = 1;
+    call.why[0] = '\0';
+    ranges = apr_array_make(call.pool, 16, sizeof(redis_range_t));
+    status = topology_ask(topology, sure, ranges, &call);
+    if (status == APR_SUCCESS) {
+        topology->stale = 0;
+        redis_slots_apply(&topology->slots, ranges);
+    }
+    apr_cpystrn(topology->why, call.why, sizeof topology->why);
+    topology->looking = 0;
+    topology->tried = apr_time_now();
+    apr_thread_cond_broadcast(topology->looked);
 }
 
-void redis_node_release(redis_node_t *node, redis_link_t *link)
+/** What a call can live without must not cost it much. */
+static void topology_look_softly(redis_topology_t *topology, const bsession_call_t *for_call)
 {
-    if (!redis_link_is_clean(link)) {
-        redis_link_close(link);
+    bsession_call_t call = *for_call;
+    apr_time_t soon = apr_time_now() + TOPOLOGY_SOFT_LOOK;
+
+    if (!topology->looking) {
+        call.deadline = soon < call.deadline ? soon : call.deadline;
+        topology_look(topology, 0, &call);
     }
-    apr_reslist_release(node->links, link);
+}
+
+static int topology_is_due(const redis_topology_t *topology, apr_time_t now)
+{
+    apr_interval_time_t good = topology->stale ? TOPOLOGY_STALE_GOOD
+                             : topology->conf->layout == REDIS_CLUSTER ? TOPOLOGY_SLOTS_GOOD
+                                                                       : TOPOLOGY_MASTER_GOOD;
+
+    return now - topology->tried > good;
 }
 
 /* ------------------------------------------------------------------ where a key is */
@@ -95,23 +157,180 @@ redis_topology_t *redis_topology_make(const redis_conf_t *conf, apr_pool_t *pool
     redis_topology_t *topology = apr_pcalloc(pool, sizeof *topology);
 
     topology->conf = conf;
-    return node_init(&topology->alone, conf, &conf->addresses[0], &conf->login, pool)
-           == APR_SUCCESS ? topology : NULL;
+    if (!redis_slots_init(&topology->slots, conf, pool)
+        || apr_thread_mutex_create(&topology->lock, APR_THREAD_MUTEX_DEFAULT, pool) != APR_SUCCESS
+        || apr_thread_cond_create(&topology->looked, pool) != APR_SUCCESS) {
+        return NULL;
+    }
+    if (conf->layout == REDIS_ALONE) {
+        topology->slots.owner[0] = redis_node_make(conf, &conf->addresses[0], pool);
+        return topology->slots.owner[0] ? topology : NULL;
+    }
+    return topology;
 }
 
-apr_status_t redis_topology_node(redis_topology_t *topology, const bsession_key_t *key,
+int redis_topology_can_change(const redis_topology_t *topology)
+{
+    return topology->conf->layout != REDIS_ALONE;
+}
+
+static int topology_slot(const redis_topology_t *topology, const redis_word_t *name)
+{
+    return topology->slots.count == 1 ? 0 : redis_cluster_slot(name->data, name->len);
+}
+
+/** Under the lock: asks who owns what where that is needed, or due. */
+static void topology_refresh(redis_topology_t *topology, int slot, const bsession_call_t *call)
+{
+    int looks;
+
+    for (looks = 0; looks < 2; looks++) {
+        const redis_node_t *owner = topology->slots.owner[slot];
+        apr_time_t now = apr_time_now();
+
+        if (owner && !owner->doubted) {
+            if (looks == 0 && topology_is_due(topology, now)) {
+                topology_look_softly(topology, call);
+            }
+            return;
+        }
+        if (owner && now - topology->tried < TOPOLOGY_LOOKS_APART) {
+            return;
+        }
+        topology_look(topology, 1, call);
+    }
+}
+
+apr_status_t redis_topology_find(redis_topology_t *topology, const redis_word_t *name,
                                  redis_node_t **node, bsession_call_t *call)
 {
-    (void)key;
-    (void)call;
-    *node = &topology->alone;
-    return APR_SUCCESS;
+    int slot = topology_slot(topology, name);
+
+    if (!redis_topology_can_change(topology)) {
+        *node = topology->slots.owner[0];
+        return APR_SUCCESS;
+    }
+    apr_thread_mutex_lock(topology->lock);
+    topology_refresh(topology, slot, call);
+    *node = topology->slots.owner[slot];
+    if (*node) {
+        (*node)->users++;
+    }
+    else {
+        apr_snprintf(call->why, sizeof call->why, "%s", *topology->why ? topology->why
+                     : "no node of the Cluster owns the slot of this key");
+    }
+    apr_thread_mutex_unlock(topology->lock);
+    return *node ? APR_SUCCESS : APR_EGENERAL;
 }
 
-apr_status_t redis_topology_nth(redis_topology_t *topology, apr_uint64_t n, redis_node_t **node,
-                                bsession_call_t *call)
+void redis_topology_let_go(redis_topology_t *topology, redis_node_t *node)
 {
-    (void)call;
-    *node = &topology->alone;
-    return n == 0 ? APR_SUCCESS : APR_EOF;
+    if (!redis_topology_can_change(topology)) {
+        return;
+    }
+    apr_thread_mutex_lock(topology->lock);
+    node->users--;
+    if (node->slots == 0) {
+        node->used = apr_time_now();
+    }
+    apr_thread_mutex_unlock(topology->lock);
+}
+
+void redis_topology_doubt(redis_topology_t *topology, redis_node_t *node)
+{
+    apr_thread_mutex_lock(topology->lock);
+    node->doubted = 1;
+    topology->stale = 1;
+    apr_thread_mutex_unlock(topology->lock);
+}
+
+int redis_topology_confirms(redis_topology_t *topology, const redis_node_t *node,
+                            bsession_call_t *call)
+{
+    int is;
+
+    if (topology->conf->layout != REDIS_SENTINEL) {
+        return 1;
+    }
+    apr_thread_mutex_lock(topology->lock);
+    if (apr_time_now() - topology->tried > TOPOLOGY_WORD_GOOD) {
+        topology_look(topology, 0, call);
+    }
+    is = topology->slots.owner[0] == node;
+    apr_thread_mutex_unlock(topology->lock);
+    return is;
+}
+
+void redis_topology_redirect(redis_topology_t *topology, const redis_node_t *from, const char *said,
+                             int moved, redis_node_t **to, bsession_call_t *call)
+{
+    redis_address_t address;
+    int slot = redis_cluster_redirection(said, &from->address, &address, call->pool);
+
+    *to = NULL;
+    if (slot < 0 || topology->conf->layout != REDIS_CLUSTER) {
+        return;
+    }
+    apr_thread_mutex_lock(topology->lock);
+    redis_slots_sweep(&topology->slots);
+    *to = redis_slots_node_at(&topology->slots, &address);
+    if (*to) {
+        (*to)->users++;
+    }
+    if (*to && moved) {
+        redis_slots_own(&topology->slots, slot, *to);
+        topology->stale = 1;
+    }
+    apr_thread_mutex_unlock(topology->lock);
+}
+
+unsigned redis_topology_number(redis_topology_t *topology, const redis_word_t *name)
+{
+    unsigned number = 0;
+
+    if (topology->conf->layout == REDIS_CLUSTER) {
+        const redis_node_t *node;
+
+        apr_thread_mutex_lock(topology->lock);
+        node = topology->slots.owner[topology_slot(topology, name)];
+        number = node ? node->number : 0;
+        apr_thread_mutex_unlock(topology->lock);
+    }
+    return number;
+}
+
+/* ------------------------------------------------------------------ all of them */
+
+apr_status_t redis_topology_nth(redis_topology_t *topology, apr_uint64_t n, redis_node_t **node,
+                                apr_uint64_t *layout, bsession_call_t *call)
+{
+    int i, missing = 0;
+
+    *node = NULL;
+    *layout = 0;
+    if (!redis_topology_can_change(topology)) {
+        *node = topology->slots.owner[0];
+        return n == 0 ? APR_SUCCESS : APR_EOF;
+    }
+    apr_thread_mutex_lock(topology->lock);
+    if (topology->stale || apr_time_now() - topology->tried > TOPOLOGY_WORD_GOOD) {
+        topology_look(topology, topology->stale, call);
+    }
+    for (i = 0; i < topology->slots.count; i++) {
+        missing += !topology->slots.owner[i];
+    }
+    for (i = 0; i < topology->slots.nodes->nelts && !missing && !*node; i++) {
+        if (redis_slots_node(&topology->slots, i)->slots && n-- == 0) {
+            *node = redis_slots_node(&topology->slots, i);
+            (*node)->users++;
+        }
+    }
+    *layout = redis_slots_mark(&topology->slots);
+    if (missing) {
+        apr_snprintf(call->why, sizeof call->why, "%s", *topology->why ? topology->why
+                     : "some slots of the Cluster are nobody's");
+    }
+    apr_thread_mutex_unlock(topology->lock);
+    return missing ? APR_EGENERAL : *node ? APR_SUCCESS : APR_EOF;
 }

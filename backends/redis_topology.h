@@ -2,30 +2,58 @@
 
 /**
  * @file redis_topology.h
- * @brief Which server holds a key, and the connections that a child has to each server.
+ * @brief Which server holds a key.
+ *
+ *     keys -> slots -> the nodes that own them
+ *
+ * A Cluster has 16384 slots, the other layouts one, whose owner is the server or the master. Who
+ * owns what is learnt from the Sentinels or from nodes of the Cluster: by the first call of a
+ * child, after a server let a call down, and again after a while. One thread asks, and the others
+ * that cannot go on without wait for it; nobody holds the lock meanwhile.
+ *
+ * A node that owns nothing any more goes with its connections, so that a child does not grow
+ * however often the layout changes.
  */
 #ifndef REDIS_TOPOLOGY_H
 #define REDIS_TOPOLOGY_H
 
-#include "redis_conf.h"
+#include "redis_node.h"
 
-/** A server, and this child's connections to it. */
-typedef struct redis_node_t redis_node_t;
 typedef struct redis_topology_t redis_topology_t;
 
 /** Of a process: the parent, or a child that serves. All of it ends with the pool. */
 redis_topology_t *redis_topology_make(const redis_conf_t *conf, apr_pool_t *pool);
 
-/** The server that holds the key, as far as is known. */
-apr_status_t redis_topology_node(redis_topology_t *topology, const bsession_key_t *key,
+/** The server that owns the name, as far as is known. It is the caller's until let go. */
+apr_status_t redis_topology_find(redis_topology_t *topology, const redis_word_t *name,
                                  redis_node_t **node, bsession_call_t *call);
 
-/** The n-th of the servers that hold records; APR_EOF where there are no more. For scans. */
+/** The n-th of the servers that hold records; APR_EOF where there are no more. For scans, which
+ *  begin again where `layout`, a mark of who owns what, has changed. */
 apr_status_t redis_topology_nth(redis_topology_t *topology, apr_uint64_t n, redis_node_t **node,
-                                bsession_call_t *call);
+                                apr_uint64_t *layout, bsession_call_t *call);
 
-/** A connection for this call alone, connected or not; given back by redis_node_release. */
-apr_status_t redis_node_acquire(redis_node_t *node, redis_link_t **link, bsession_call_t *call);
-void         redis_node_release(redis_node_t *node, redis_link_t *link);
+void         redis_topology_let_go(redis_topology_t *topology, redis_node_t *node);
+
+/** Whether another try may find another server. */
+int          redis_topology_can_change(const redis_topology_t *topology);
+
+/** The server let a call down: who owns its slots is asked before the next one goes there. */
+void         redis_topology_doubt(redis_topology_t *topology, redis_node_t *node);
+
+/** Before a new connection: whether this is the master still. An old one that comes back takes
+ *  itself for it until a Sentinel tells it otherwise. */
+int          redis_topology_confirms(redis_topology_t *topology, const redis_node_t *node,
+                                     bsession_call_t *call);
+
+/** A slot is elsewhere: for good where `moved`, else for one call. `said` is from's error.
+ *  @param to  where, held; NULL where that cannot be made out */
+void         redis_topology_redirect(redis_topology_t *topology, const redis_node_t *from,
+                                     const char *said, int moved, redis_node_t **to,
+                                     bsession_call_t *call);
+
+/** Of the server that owns the name, below BSESSION_NODES, alike in every child that knows of the
+ *  same servers; 0 where there is one. */
+unsigned     redis_topology_number(redis_topology_t *topology, const redis_word_t *name);
 
 #endif

@@ -26,6 +26,11 @@ const char *redis_address_text(const redis_address_t *address, apr_pool_t *pool)
                         (int)address->port);
 }
 
+int redis_address_is(const redis_address_t *one, const redis_address_t *other)
+{
+    return one->port == other->port && strcmp(one->host, other->host) == 0;
+}
+
 apr_status_t redis_wire_fail(const redis_address_t *address, apr_status_t status, const char *what,
                              bsession_call_t *call)
 {

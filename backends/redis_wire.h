@@ -23,6 +23,9 @@ typedef struct {
 /** "127.0.0.1:6379", "[::1]:6379" or the path, for messages. */
 const char *redis_address_text(const redis_address_t *address, apr_pool_t *pool);
 
+/** Whether they are written alike; of two that listen at TCP. */
+int         redis_address_is(const redis_address_t *one, const redis_address_t *other);
+
 /** How to speak TLS; NULL where a function takes it: in the clear. */
 typedef struct {
     SSL_CTX    *context;

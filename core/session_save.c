@@ -154,6 +154,7 @@ static apr_status_t update_once(bs_session_t *s, apr_time_t deadline)
     draft.save.changes = s->table.changes;
     draft.save.nchanges = (apr_size_t)s->table.nchanges;
     if (rotating) {
+        caller.flags |= BSESSION_DURABLE;
         status = draft_rotation(&draft, now);
     }
     if (status != APR_SUCCESS) {
@@ -309,6 +310,7 @@ static apr_status_t remove_record(bs_session_t *s, apr_time_t deadline)
     apr_status_t status;
     int tries;
 
+    caller.flags |= BSESSION_DURABLE;
     for (tries = 0; ; tries++) {
         status = bs_store_remove(s->terms.store, &caller, &s->key, s->record.revision);
         if (status != APR_EMISMATCH || apr_time_now() >= deadline) {

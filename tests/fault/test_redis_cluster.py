@@ -1,0 +1,261 @@
+"""P07: Redis as a Cluster. Which node has a key, and what happens to visitors when that changes."""
+
+import time
+
+import pytest
+
+from doubles import wait_until
+from counting import Load
+from places import places, works
+from redis_layouts import Cluster, SLOTS
+
+OUTAGE = r"bsession:(error|warn|notice|info)"
+
+
+@pytest.fixture(scope="module")
+def layout():
+    one = Cluster()
+    yield one
+    one.stop()
+
+
+@pytest.fixture(scope="module")
+def server(start, layout):
+    usual, one = " breaker=off timeout=2s", layout.members[1].address
+    return start(places({
+        "main": layout.words + usual,
+        "moving": layout.words + " prefix=bs:moving:" + usual,
+        "tagged": layout.words + " prefix=bs:{tag}:" + usual,
+        "braces": layout.words + " prefix=bs:{}a{b:" + usual,
+        "copied": layout.words + " replicas=1 prefix=bs:copied:" + usual,
+        "greedy": layout.words + " replicas=2 prefix=bs:greedy:" + usual,
+        "alone": layout.words.replace(" cluster=on", "").replace("," + one, "") + usual,
+        "short": layout.words + " prefix=bs:short: timeout=400ms breaker=3,500ms,1s",
+    }, ""))
+
+
+@pytest.fixture(autouse=True)
+def at_the_start(server):
+    """What httpd says of these whenever it starts."""
+    server.expect(r"BSessionStore alone: cannot be asked yet")
+
+
+@pytest.fixture
+def whole(layout):
+    """Everybody is there before the test, and after it."""
+    wait_until(layout.is_whole, "the Cluster to be whole", 60)
+    yield layout
+    layout.mend()
+
+
+def slot_of(layout, visitor_key):
+    return layout.members[0]("CLUSTER", "KEYSLOT", visitor_key)
+
+
+def new_visitor(server, layout, at):
+    """And the slot of the new session."""
+    def keys():
+        return {k for m in layout.masters() for k in m("KEYS", f"bs:{at[1:]}:s*")}
+    before = keys()
+    visitor = works(server, at[1:])
+    key, = keys() - before
+    return visitor, slot_of(layout, key)
+
+
+def test_every_node_has_its_share(server, whole):
+    """And nobody is asked who does not have the key, once a child knows the slots."""
+    for name in ["main", "tagged", "braces"]:
+        works(server, name)
+    for master in whole.masters():
+        master("CONFIG", "RESETSTAT")
+    for name in ["main"] * 20 + ["tagged", "braces"] * 5:
+        works(server, name)
+    assert all(m.calls("hgetall") for m in whole.masters())
+    assert sum(m.errors("MOVED") for m in whole.members) == 0
+
+
+def test_braces_in_a_prefix(server, whole):
+    """What stands between the first { and the next } chooses the slot, unless that is nothing."""
+    for _ in range(8):
+        works(server, "tagged")
+        works(server, "braces")
+    tagged = [k for m in whole.masters() for k in m("KEYS", "bs:{tag}:s*")]
+    braces = [k for m in whole.masters() for k in m("KEYS", "bs:{}a{b:s*")]
+    assert len({slot_of(whole, k) for k in tagged}) == 1
+    assert len({slot_of(whole, k) for k in braces}) > 1
+
+
+def test_scripts_that_a_node_does_not_know(server, whole):
+    visitors = [works(server, "main") for _ in range(10)]
+    for member in whole.members:
+        member("SCRIPT", "FLUSH")
+    for visitor in visitors:
+        assert visitor.results("incr=n:1", at="/main") == ["=3"]
+
+
+def test_a_node_without_the_option(server, whole):
+    """The one line says what is missing."""
+    statuses = {server.client().probe("set=a:1", at="/alone").status for _ in range(20)}
+    assert 503 in statuses
+    assert "wants cluster=on" in server.logged(rf"{OUTAGE}.*store alone: ")
+    server.expect(OUTAGE)
+
+
+def test_a_slot_that_moves(server, whole):
+    """Half of it is here and half of it there: each key is found where it is, and a new one is made where it
+    will stay. No request fails."""
+    visitor, slot = new_visitor(server, whole, "/moving")
+    source = whole.owner(slot)
+    target = next(m for m in whole.masters() if m is not source)
+    at = {"at": "/moving"}
+
+    def half_way():
+        assert visitor.results("incr=n:1", **at) == ["=3"]
+        keys = source("CLUSTER", "GETKEYSINSLOT", slot, 10)
+        source("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "AUTH", "pass-of-a-test", "KEYS", *keys)
+        before = source.errors("ASK")
+        assert visitor.results("get=n", **at) == ["=3"]
+        assert visitor.results("incr=n:1", **at) == ["=4"]
+        assert visitor.results("rotate", **at) == ["ok"]
+        assert source.errors("ASK") > before
+    whole.move(slot, target, half_way)
+    assert visitor.results("incr=n:1", "get=n", **at) == ["=5", "=5"]
+    assert visitor.results("destroy", **at) == ["ok"]
+    whole.move(slot, source)
+
+
+def test_resharding_under_load(server, whole):
+    """Every session's slot goes to another node and back: no request fails, no step is lost or counted twice."""
+    with Load(server, "/moving") as load:
+        keys = [k for m in whole.masters() for k in m("KEYS", "bs:moving:s*")]
+        homes = {slot: whole.owner(slot) for slot in {slot_of(whole, k) for k in keys}}
+        wait_until(load.goes_on(), "the load to run")
+        for to_first in (True, False):
+            for slot, home in homes.items():
+                away = next(m for m in whole.masters() if m is not home)
+                whole.move(slot, away if to_first else home, lambda: wait_until(
+                    load.goes_on(1), "the load to go on while the slot moves"))
+        wait_until(load.goes_on(), "the load to go on")
+    assert load.unknown() == 0
+    load.holds()
+
+
+def test_a_node_that_joins_and_leaves(server, whole):
+    """It gets slots, serves them, gives them back, and goes."""
+    visitor, slot = new_visitor(server, whole, "/moving")
+    source = whole.owner(slot)
+    newcomer = whole.node()
+    whole.meet(newcomer)
+    wait_until(lambda: all(newcomer("CLUSTER", "MYID") in m("CLUSTER", "NODES") for m in whole.masters())
+               and "cluster_state:ok" in newcomer("CLUSTER", "INFO"), "the newcomer to be known")
+    whole.move(slot, newcomer)
+    assert visitor.results("incr=n:1", "get=n", at="/moving") == ["=3", "=3"]
+    assert newcomer.calls("hgetall")
+    whole.move(slot, source)
+    whole.forget(newcomer)
+    assert visitor.results("incr=n:1", "get=n", at="/moving") == ["=4", "=4"]
+
+
+def test_failover_when_a_master_is_killed(server, whole):
+    """Requests fail only while its slots have no master; what its replica had is not lost."""
+    server.expect(OUTAGE)
+    with Load(server, "/main", 12) as load:
+        wait_until(load.goes_on(), "the load to run")
+        old = whole.owner(0)
+        slots = whole.owns(old)
+        sure = load.counted()
+        # its slots' visitors' last steps, and this mark behind them, are on the replica
+        old("EVAL", "return redis.call('SET', KEYS[1], 'x')", 1, "{" + tag_for(whole, old) + "}mark")
+        assert old("WAIT", 1, 5000) == 1
+        old.kill()
+        wait_until(lambda: whole.serves(slots), "another master for the slots", 30)
+        healed = time.monotonic()
+        at_heal = load.counted()
+        wait_until(load.goes_on(20), "service to go on")
+    assert load.failures_since(healed) == []
+    gone_on = [now - then for now, then in zip(load.counted(), at_heal)]
+    load.holds([a + b for a, b in zip(sure, gone_on)])
+
+
+def tag_for(layout, owner):
+    return next(t for t in map(str, range(1000)) if layout.owner(slot_of(layout, t)) is owner)
+
+
+def test_an_orderly_failover(server, whole):
+    """CLUSTER FAILOVER hands over without losing anything: neither do we, and no request fails. Nodes do not
+    vote twice in a row for the same slots: these are others than those of the test before."""
+    server.expect(OUTAGE)
+    with Load(server, "/main") as load:
+        wait_until(load.goes_on(), "the load to run")
+        old = whole.owner(SLOTS - 1)
+        replica = whole.replica_of(old)
+        replica("CLUSTER", "FAILOVER")
+        wait_until(lambda: whole.owner(SLOTS - 1) is replica and old.role() == "slave", "the failover", 30)
+        wait_until(load.goes_on(20), "service to go on")
+    assert load.unknown() == 0
+    load.holds()
+
+
+def test_what_is_destroyed_stays_so(server, whole):
+    """With replicas=1 an acknowledged removal is on a replica: the failover does not undo it."""
+    server.expect(OUTAGE)
+    visitors = [works(server, "copied") for _ in range(9)]
+    tokens = [v.jar["copied"] for v in visitors]
+    for visitor in visitors:
+        assert visitor.results("destroy", at="/copied") == ["ok"]
+    old = whole.owner(SLOTS // 2)
+    slots = whole.owns(old)
+    old.kill()
+    wait_until(lambda: whole.serves(slots), "another master for the slots", 30)
+    for token in tokens:
+        visitor = server.client()
+        visitor.jar["copied"] = token
+        assert visitor.results("get=n", at="/copied") == ["-"]
+
+
+def test_fewer_replicas_than_asked_for_is_an_outage(server, whole):
+    visitor = works(server, "greedy")
+    assert visitor.probe("rotate", at="/greedy").status == 503
+    assert "fewer than replicas=2 have it" in server.logged(rf"{OUTAGE}.*store greedy: .*: 127")
+    server.expect(OUTAGE)
+
+
+def test_a_node_alone_fails_alone(server, whole):
+    """Where a master is gone and nobody takes over, the breaker opens for its keys; the others are served as if
+    nothing was. When it is back, so are its sessions."""
+    server.expect(OUTAGE)
+    for member in whole.members:
+        member("CONFIG", "SET", "cluster-require-full-coverage", "no")
+    visitors = [new_visitor(server, whole, "/short") for _ in range(12)]
+    old = whole.owner(0)
+    replica = whole.replica_of(old)
+    lost = [v for v, slot in visitors if whole.owner(slot) is old]
+    kept = [v for v, slot in visitors if whole.owner(slot) is not old]
+    assert lost and kept
+    replica.kill()
+    old.kill()
+
+    def opened():
+        assert all(v.probe("get=n", at="/short").status == 503 for v in lost)
+        return "is left alone" in server.log()
+    wait_until(opened, "the breaker to open")
+    for _ in range(20):
+        assert all(v.results("incr=n:1", at="/short") for v in kept)
+    replica.start()
+    old.start()
+    for v in lost:
+        wait_until(lambda: v.probe("get=n", at="/short").status == 200, "service to return", 30)
+
+
+def test_all_nodes_are_gone(server, whole):
+    """Each request ends in time, and all is well when they are back."""
+    server.expect(OUTAGE)
+    visitor = works(server, "main")
+    for member in whole.members:
+        member.pause()
+    began = time.monotonic()
+    assert visitor.probe("get=n", at="/main").status == 503
+    assert time.monotonic() - began < 4
+    for member in whole.members:
+        member.resume()
+    wait_until(lambda: visitor.probe("get=n", at="/main").status == 200, "service to return", 30)

@@ -1,0 +1,305 @@
+"""P06: Redis behind Sentinel. Who the master is, and what happens to visitors when that changes."""
+
+import socketserver
+import threading
+import time
+
+import pytest
+
+from doubles import wait_until
+from httpd import free_port
+from counting import Load
+from places import places, works
+from redis_layouts import Sentinels
+from redis_proxy import Proxy, Swallow
+
+OUTAGE = r"bsession:(error|warn|notice|info)"
+
+
+class Lagging:
+    """A Sentinel of the past: it names whom the test tells it to, or is silent."""
+
+    def __init__(self):
+        self.names = None
+        self.asked = 0
+        lagging = self
+
+        class Conversation(socketserver.StreamRequestHandler):
+            def handle(self):
+                while line := self.rfile.readline():
+                    words = []
+                    for _ in range(int(line[1:])):
+                        length = int(self.rfile.readline()[1:])
+                        words.append(self.rfile.read(length + 2)[:-2].decode())
+                    self.answer(words)
+
+            def answer(self, words):
+                if words[0] == "AUTH":
+                    self.wfile.write(b"+OK\r\n")
+                else:
+                    lagging.asked += 1
+                    if lagging.names:
+                        port = str(lagging.names)
+                        self.wfile.write(b"*2\r\n$9\r\n127.0.0.1\r\n$%d\r\n%s\r\n"
+                                         % (len(port), port.encode()))
+
+        socketserver.ThreadingTCPServer.daemon_threads = True
+        self.server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Conversation)
+        self.port = self.server.server_address[1]
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture(scope="module")
+def layout():
+    one = Sentinels()
+    yield one
+    one.stop()
+
+
+@pytest.fixture(scope="module")
+def lagging():
+    one = Lagging()
+    yield one
+    one.close()
+
+
+@pytest.fixture(scope="module")
+def server(start, layout, lagging):
+    def behind(*sentinels):
+        hosts = ",".join(f"127.0.0.1:{port}" for port in sentinels)
+        return "redis://" + hosts + layout.words[layout.words.index("/0"):]
+    live = [s.port for s in layout.sentinels]
+    return start(places({
+        "main": layout.words,
+        "copied": layout.words + " replicas=1 prefix=bs:copied:",
+        "greedy": layout.words + " replicas=3 prefix=bs:greedy:",
+        "lagging": behind(lagging.port, *live) + " prefix=bs:lagging:",
+        "partly": behind(free_port(), live[0]) + " prefix=bs:partly:",
+        "nobody": behind(free_port(), free_port()),
+        "stranger": layout.words.replace("sentinel=main", "sentinel=other"),
+    }))
+
+
+@pytest.fixture(autouse=True)
+def at_the_start(server):
+    """What httpd says of these whenever it starts."""
+    server.expect(r"BSessionStore (nobody|stranger): cannot be asked yet")
+
+
+@pytest.fixture
+def whole(layout):
+    """Everybody is there before the test, and after it."""
+    wait_until(layout.is_whole, "the layout to be whole", 60)
+    yield layout
+    layout.mend()
+
+
+def test_it_is_served_by_the_master(server, whole):
+    works(server, "main")
+    assert any(k.startswith("bs:s") for k in whole.master()("KEYS", "bs:s*"))
+
+
+def test_a_read_is_one_round_trip(server, whole):
+    """ROLE is asked with the first command of a connection, and once a second from then on."""
+    visitor = works(server, "main")
+    for s in whole.servers:
+        s("CONFIG", "RESETSTAT")
+    for _ in range(200):
+        assert visitor.results("get=n", at="/main") == ["=2"]
+    assert whole.master().calls("hgetall") == 200
+    assert whole.master().calls("role") < 20
+
+
+def test_a_sentinel_that_is_down_is_passed_over(server, whole):
+    works(server, "partly")
+
+
+def test_no_sentinel_no_master(server):
+    answer = server.client().probe("set=a:1", at="/nobody")
+    assert answer.status == 503
+    line = server.logged(rf"{OUTAGE}.*store nobody: ")
+    assert "127.0.0.1:" in line and "connecting" in line
+    server.expect(OUTAGE)
+
+
+def test_a_name_that_no_sentinel_knows(server, whole):
+    answer = server.client().probe("set=a:1", at="/stranger")
+    assert answer.status == 503
+    assert "knows no master 'other'" in server.logged(rf"{OUTAGE}.*store stranger: ")
+    server.expect(OUTAGE)
+
+
+@pytest.mark.parametrize("what", ["a replica", "nobody", "silence"])
+def test_a_sentinel_that_lags_is_passed_over(server, whole, lagging, what):
+    """Its server says itself that it is no master, or does not answer."""
+    replica = next(s for s in whole.servers if s.port != whole.agreed())
+    lagging.names = {"a replica": replica.port, "nobody": free_port(), "silence": None}[what]
+    server.graceful()                   # children that know nothing
+    before = lagging.asked
+    works(server, "lagging")
+    assert lagging.asked > before
+
+
+def test_failover_when_the_master_is_killed(server, whole):
+    """Requests fail only while there is no master; what a replica had is not lost; nothing counts twice."""
+    server.expect(OUTAGE)
+    with Load(server, "/main") as load:
+        wait_until(load.goes_on(), "the load to run")
+        sure, old = load.counted(), whole.master()
+        old("SET", "marker", "x")
+        assert old("WAIT", 2, 5000) == 2
+        old.kill()
+        wait_until(lambda: whole.agreed() != old.port and whole.masters(), "another master", 30)
+        healed = time.monotonic()
+        at_heal = load.counted()
+        wait_until(load.goes_on(20), "service to go on")
+    assert load.failures_since(healed) == []
+    gone_on = [now - then for now, then in zip(load.counted(), at_heal)]
+    load.holds([a + b for a, b in zip(sure, gone_on)])
+
+
+def test_failover_with_a_sentinel_down(server, whole):
+    """The one that children have asked so far."""
+    server.expect(OUTAGE)
+    whole.sentinels[0].kill()
+    with Load(server, "/main") as load:
+        wait_until(load.goes_on(), "the load to run")
+        old = whole.master()
+        old.kill()
+        wait_until(lambda: whole.agreed() not in (None, old.port) and whole.masters(),
+                   "another master", 30)
+        healed = time.monotonic()
+        wait_until(load.goes_on(20), "service to go on")
+    assert load.failures_since(healed) == []
+
+
+def test_a_demoted_master_is_not_believed(server, whole):
+    """It is there, and answers; it is a replica now. An orderly failover costs hardly any request, and what
+    is acknowledged from then on is the new master's."""
+    server.expect(OUTAGE)
+    with Load(server, "/main") as load:
+        wait_until(load.goes_on(), "the load to run")
+        old = whole.master()
+        whole.sentinels[1]("SENTINEL", "FAILOVER", "main")
+        wait_until(lambda: whole.agreed() not in (None, old.port) and old.role() == "slave",
+                   "the failover", 60)
+        healed = time.monotonic()
+        at_heal = load.counted()
+        wait_until(load.goes_on(20), "service to go on")
+    assert load.failures_since(healed) == []
+    gone_on = [now - then for now, then in zip(load.counted(), at_heal)]
+    load.holds(gone_on)
+
+
+def test_reads_of_a_demoted_master_end_within_a_second(server, whole):
+    """A connection that is kept, to a master that was made a replica of nobody's knowledge: no answer
+    of it is taken a second later."""
+    visitor = works(server, "main")
+    old = whole.master()
+    other = next(s for s in whole.servers if s is not old)
+    for s in whole.sentinels:
+        s.kill()                        # nobody ends connections, or repairs it
+    server.expect(OUTAGE)
+    other("REPLICAOF", "NO", "ONE")
+    old("REPLICAOF", "127.0.0.1", other.port)
+    demoted = time.monotonic()
+    began = []
+
+    def disbelieved():
+        began.append(time.monotonic())
+        return visitor.probe("get=n", at="/main").status == 503
+    wait_until(disbelieved, "it to be disbelieved")
+    assert began[-1] - demoted < 3      # and this is a busy machine
+    assert "the server is no master" in server.logged(rf"{OUTAGE}.*store main: load failed")
+    old("REPLICAOF", "NO", "ONE")
+    other("REPLICAOF", "127.0.0.1", old.port)
+    for s in whole.sentinels:
+        s.start()
+    wait_until(lambda: visitor.probe("get=n", at="/main").status == 200, "service to return", 60)
+
+
+def test_a_master_of_the_past_comes_back(server, whole):
+    """While nobody used the store another one has taken over. The old one takes itself for a master until a
+    Sentinel tells it otherwise, and has heard of nothing: nobody believes it."""
+    visitors = [works(server, "main") for _ in range(20)]
+    server.expect(OUTAGE)
+    old = whole.master()
+    old("SET", "marker", "x")
+    assert old("WAIT", 2, 5000) == 2
+    old.kill()
+    wait_until(lambda: whole.agreed() not in (None, old.port) and whole.masters(), "another master", 30)
+    old.start()
+    assert old.role() == "master"
+    for visitor in visitors:
+        assert visitor.results("incr=n:1", "get=n", at="/main") == ["=3", "=3"]
+    assert old.calls("evalsha") == old.calls("hgetall") == 0
+
+
+def test_a_lost_reply_is_not_asked_for_twice(server, whole, lagging):
+    """A master that is behind a proxy, by the word of the first Sentinel. A load is asked of it again, an
+    increment is not: it was done."""
+    wire = Proxy(whole.agreed())
+    lagging.names = wire.port
+    server.graceful()                   # children that know nothing
+    try:
+        visitor = works(server, "lagging")
+        wire.once(b"HGETALL", Swallow())
+        assert visitor.results("get=n", at="/lagging") == ["=2"]
+        wire.clear()
+        wire.once(b"EVAL", Swallow())
+        assert visitor.probe("incr=n:1", at="/lagging").status == 503
+        assert wire.count(b"EVAL") == 1
+        server.expect(OUTAGE)
+        wire.clear()
+        assert visitor.results("get=n", at="/lagging") == ["=3"]
+    finally:
+        wire.close()
+        lagging.names = None
+
+
+def test_a_master_that_hangs(server, whole):
+    """SIGSTOP: nothing takes longer than its time-out, and then another master serves."""
+    server.expect(OUTAGE)
+    visitor = works(server, "main")
+    old = whole.master()
+    old.pause()
+    slowest = 0
+
+    def answered():
+        nonlocal slowest
+        began = time.monotonic()
+        status = visitor.probe("get=n", at="/main").status
+        slowest = max(slowest, time.monotonic() - began)
+        return status == 200
+    wait_until(answered, "another master to serve", 60)
+    assert slowest < 4                  # timeout=2s, on a busy machine
+    old.resume()
+
+
+def test_what_is_destroyed_stays_so(server, whole):
+    """With replicas=1 an acknowledged removal is on a replica: the failover does not undo it."""
+    server.expect(OUTAGE)
+    visitors = [works(server, "copied") for _ in range(5)]
+    tokens = [v.jar["copied"] for v in visitors]
+    for visitor in visitors:
+        assert visitor.results("destroy", at="/copied") == ["ok"]
+    old = whole.master()
+    old.kill()
+    wait_until(lambda: whole.agreed() != old.port and whole.masters(), "another master", 30)
+    for token in tokens:
+        visitor = server.client()
+        visitor.jar["copied"] = token
+        wait_until(lambda: (answer := visitor.probe("get=n", at="/copied")).status == 200
+                   and answer.results == ["-"], "the session to be gone")
+
+
+def test_fewer_replicas_than_asked_for_is_an_outage(server, whole):
+    visitor = works(server, "greedy")
+    assert visitor.probe("rotate", at="/greedy").status == 503
+    line = server.logged(rf"{OUTAGE}.*store greedy: ")
+    assert f"127.0.0.1:{whole.agreed()}: fewer than replicas=3 have it" in line
+    server.expect(OUTAGE)
