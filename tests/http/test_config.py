@@ -80,7 +80,7 @@ WRONG = [
     ("BSessionCookie s Lifetime=soon", "session, idle or"),
     ("BSessionCookie s Max-Age=5", "unknown attribute"),
     ("BSessionCookie s Secure", "unknown attribute"),
-    ("BSessionCookie s Path=/x path=/y", "comes second"),
+    ("BSessionCookie s Path=/x path=/y", "path= is given twice"),
     ("BSessionCookie " + "n" * 5000, "4096"),
     ("BSessionIdleTimeout", "takes one argument"),
     ("BSessionIdleTimeout soon", "a time"),
