@@ -246,8 +246,8 @@ static apr_status_t memory_save(bsession_backend_t *backend, const bsession_key_
         apr_snprintf(call->why, sizeof(call->why), "shard %u has no room", at.index);
     }
     if (evicted) {
-        apr_snprintf(call->why, sizeof(call->why), "store %.40s is full: live records are evicted; "
-                     "give it more with size=", backend->name);
+        apr_snprintf(call->why, sizeof(call->why), "it is full: live records are evicted; "
+                     "give it more with size=");
     }
     return status;
 }

@@ -31,12 +31,11 @@
 #include "mod_session.h"
 
 #include "mod_bsession.h"
+#include "session_login.h"
 
 #define KEY          BSESSION_PRIVATE "mod_session"
 #define KEY_EXPIRY   BSESSION_PRIVATE "mod_session.expiry"
 #define EXPIRY       "expiry"           /* as mod_session encodes it */
-#define USER_SUFFIX  "-" MOD_SESSION_USER
-#define PW_SUFFIX    "-" MOD_SESSION_PW
 
 /* mod_session looks at the clock once more, after us. */
 #define SOON apr_time_from_msec(100)
@@ -94,49 +93,9 @@ static visit_t *make_visit(request_rec *first)
 
 /* ---- what is in a record ---- */
 
-static int ends_with(const char *text, apr_size_t len, const char *suffix)
-{
-    apr_size_t rest = strlen(suffix);
-
-    return len >= rest && strncasecmp(text + len - rest, suffix, rest) == 0;
-}
-
 static int is_empty(const session_rec *rec)
 {
     return apr_table_elts(rec->entries)->nelts == (apr_table_get(rec->entries, EXPIRY) != NULL);
-}
-
-static apr_table_t *users_of(const session_rec *rec)
-{
-    const apr_array_header_t *list = apr_table_elts(rec->entries);
-    apr_table_t *users = apr_table_make(rec->pool, 2);
-    int i;
-
-    for (i = 0; i < list->nelts; i++) {
-        const apr_table_entry_t *entry = &APR_ARRAY_IDX(list, i, apr_table_entry_t);
-
-        if (ends_with(entry->key, strlen(entry->key), USER_SUFFIX)) {
-            apr_table_set(users, entry->key, entry->val);
-        }
-    }
-    return users;
-}
-
-/** Whether each of them is also among the others, and the same. */
-static int are_among(const apr_table_t *users, const apr_table_t *others)
-{
-    const apr_array_header_t *list = apr_table_elts(users);
-    int i;
-
-    for (i = 0; i < list->nelts; i++) {
-        const apr_table_entry_t *entry = &APR_ARRAY_IDX(list, i, apr_table_entry_t);
-        const char *other = apr_table_get(others, entry->key);
-
-        if (!other || strcmp(other, entry->val) != 0) {
-            return 0;
-        }
-    }
-    return 1;
 }
 
 /* ---- loading ---- */
@@ -205,7 +164,7 @@ static void read_stored(kept_t *kept)
     if (expiry) {
         rec->expiry = apr_atoi64(expiry);
     }
-    kept->users = users_of(rec);
+    kept->users = login_users(rec);
 }
 
 static kept_t *make_kept(visit_t *visit, request_rec *r, bsession_t *session)
@@ -316,9 +275,19 @@ static int is_ours_alone(bsession_t *session)
     return bs->count(session) <= bs->has(session, KEY) + bs->has(session, KEY_EXPIRY);
 }
 
+/** Another request has logged in, and this one's session is a new one, without private keys. A login
+ *  stands on its own there; but who was logged in when this request came may have logged out. */
+static apr_status_t put_anew(const kept_t *kept)
+{
+    apr_status_t status = apr_is_empty_table(kept->users) ? put(kept) : BSESSION_EGONE;
+
+    return status == APR_SUCCESS ? bs->save(kept->session) : status;
+}
+
 /** After a login or logout nobody may go on with the token from before it. It is stored at once:
- *  the answer is about to say that it is done. */
-static apr_status_t put_under_new_token(const kept_t *kept)
+ *  the answer is about to say that it is done. When headers have left there is no new token: a
+ *  logout that keeps the old one is better than none. */
+static apr_status_t put_under_new_token(const kept_t *kept, int login)
 {
     bsession_t *session = kept->session;
     apr_status_t status;
@@ -327,20 +296,34 @@ static apr_status_t put_under_new_token(const kept_t *kept)
         return bs->destroy(session);
     }
     if (bs->facts(session) & BSESSION_WAS_ANSWERED) {
-        return BSESSION_ELATE;
+        return login ? BSESSION_ELATE : put(kept);
     }
     status = put(kept);                 /* first, since it may be refused */
     if (status == APR_SUCCESS) {
         status = bs->rotate(session);
     }
-    return status == APR_SUCCESS ? bs->save(session) : status;
+    if (status == APR_SUCCESS) {
+        status = bs->save(session);
+    }
+    return status == APR_SUCCESS && !is_empty(&kept->rec) && !bs->has(session, KEY)
+           ? put_anew(kept) : status;
+}
+
+/** Somebody may have been logged in whom this request could not see, and it was to log him out. */
+static int is_blind_logout(const kept_t *kept, apr_status_t status)
+{
+    return kept->rec.dirty && is_empty(&kept->rec)
+           && (bs->facts(kept->session) & BSESSION_WAS_REPLACED
+               || (status != APR_SUCCESS && !reason(status)));
 }
 
 static void store(kept_t *kept)
 {
-    apr_table_t *users = users_of(&kept->rec);
-    int login = !are_among(users, kept->users), logout = !are_among(kept->users, users);
-    apr_status_t status = login || logout ? put_under_new_token(kept) : put(kept);
+    apr_table_t *users = login_users(&kept->rec);
+    int login = !login_are_among(users, kept->users), logout = !login_are_among(kept->users, users);
+    apr_status_t status = login || logout ? put_under_new_token(kept, login) : put(kept);
+
+    kept->lost |= is_blind_logout(kept, status);
 
     if (status == APR_SUCCESS) {
         kept->users = users;
@@ -384,7 +367,7 @@ static void save_behind(kept_t *kept)
     }
     if (mod_session.encode(kept->r, rec) != OK) {
         complain(kept, APLOG_WARNING, "it could not be encoded");
-        kept->lost |= !are_among(users_of(rec), kept->users);
+        kept->lost |= !login_are_among(login_users(rec), kept->users);
         rec->dirty = 0;
         return;
     }
@@ -410,19 +393,6 @@ static int saving(request_rec *r)
 
 /* ---- the password ---- */
 
-static const char *without_passwords(apr_pool_t *p, const char *encoded)
-{
-    apr_array_header_t *pairs = apr_array_make(p, 8, sizeof(const char *));
-    char *rest, *pair = apr_strtok(apr_pstrdup(p, encoded), "&", &rest);
-
-    for (; pair; pair = apr_strtok(NULL, "&", &rest)) {
-        if (!ends_with(pair, strcspn(pair, "="), PW_SUFFIX)) {
-            APR_ARRAY_PUSH(pairs, const char *) = pair;
-        }
-    }
-    return apr_array_pstrcat(p, pairs, '&');
-}
-
 /** SessionEnv has put all there is into the environment, what mod_auth_form keeps included. */
 static int hide_passwords(request_rec *r)
 {
@@ -431,7 +401,7 @@ static int hide_passwords(request_rec *r)
                                                : NULL;
 
     if (encoded) {
-        apr_table_setn(r->subprocess_env, "HTTP_SESSION", without_passwords(r->pool, encoded));
+        apr_table_setn(r->subprocess_env, "HTTP_SESSION", login_without_passwords(r->pool, encoded));
     }
     return DECLINED;
 }

@@ -240,7 +240,7 @@ apr_status_t bs_cache_get_many(const bs_cache_t *c, const bsession_bytes_t *keys
     bs_caller_t caller = { .pool = c->pool, .where = c->where };
     bs_cache_op_t op;
     apr_status_t status = bs_cache_begin(&op, c, 0);
-    bsession_record_t *records = apr_pcalloc(c->pool, (apr_size_t)n * sizeof *records);
+    bsession_record_t *records = apr_pcalloc(op.caller.pool, (apr_size_t)n * sizeof *records);
     apr_status_t *found = apr_pcalloc(op.caller.pool, (apr_size_t)n * sizeof *found);
     bsession_key_t *where = apr_palloc(op.caller.pool, (apr_size_t)n * sizeof *where);
     bs_cache_spot_t *spots = apr_palloc(op.caller.pool, (apr_size_t)n * sizeof *spots);

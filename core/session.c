@@ -189,6 +189,7 @@ static void found(bs_session_t *s, const bs_token_t *token)
 {
     s->token = *token;
     s->state = BS_PRESENT;
+    s->facts &= ~BSESSION_WAS_REPLACED;
     s->had_record = 1;
     bs_table_adopt(&s->table, &s->record.fields);
 }
@@ -245,6 +246,7 @@ static void ask(bs_session_t *s)
         }
         if (status == BSESSION_EGONE) {
             bs_store_count(s->terms.store, BS_RETIRED_TOKENS);
+            s->facts |= BSESSION_WAS_REPLACED;
             s->state = BS_RETIRED;
         }
         else if (status != APR_NOTFOUND) {
@@ -293,10 +295,13 @@ static apr_status_t may_change(bs_session_t *s)
     if (s->outage) {
         return s->outage;
     }
-    if (status == APR_SUCCESS || status == APR_NOTFOUND) {
-        return s->headers_gone && s->state != BS_PRESENT ? BSESSION_ELATE : APR_SUCCESS;
+    if (status != APR_SUCCESS && status != APR_NOTFOUND) {
+        return status;
     }
-    return status;
+    if (s->existing_only && s->state != BS_PRESENT) {
+        return APR_NOTFOUND;
+    }
+    return s->headers_gone && s->state != BS_PRESENT ? BSESSION_ELATE : APR_SUCCESS;
 }
 
 apr_status_t bs_session_set(bs_session_t *s, const char *key, const void *value, apr_size_t len)
@@ -343,6 +348,33 @@ apr_status_t bs_session_unset(bs_session_t *s, const char *key)
     return status;
 }
 
+static int is_private(const bsession_field_t *field)
+{
+    return field->name.data[0] == BSESSION_PRIVATE[0];
+}
+
+/** An application that begins afresh does not log out who is logged in by a module of httpd: private
+ *  keys stay. Where there are none, the one change says that nothing is to be left. */
+static void clear(bs_table_t *table)
+{
+    int i, private = 0;
+
+    for (i = 0; i < table->fields.count; i++) {
+        private |= is_private(&table->fields.list[i]);
+    }
+    if (!private) {
+        bs_table_clear(table);
+        return;
+    }
+    for (i = table->fields.count - 1; i >= 0; i--) {
+        const bsession_field_t *field = &table->fields.list[i];
+
+        if (!is_private(field)) {
+            bs_table_unset(table, field->name.data, field->name.len);
+        }
+    }
+}
+
 apr_status_t bs_session_clear(bs_session_t *s)
 {
     apr_status_t status = may_change(s);
@@ -351,7 +383,7 @@ apr_status_t bs_session_clear(bs_session_t *s)
         return APR_SUCCESS;
     }
     if (status == APR_SUCCESS) {
-        bs_table_clear(&s->table);
+        clear(&s->table);
         forget_if_nothing_is_left(s);
     }
     return status;
@@ -366,6 +398,9 @@ apr_status_t bs_session_rotate(bs_session_t *s)
     }
     if (status != APR_SUCCESS && status != APR_NOTFOUND) {
         return status;
+    }
+    if (s->existing_only && s->state != BS_PRESENT) {
+        return APR_NOTFOUND;
     }
     if (s->headers_gone) {
         return BSESSION_ELATE;

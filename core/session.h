@@ -84,6 +84,7 @@ typedef struct {
     unsigned           rotating : 1;        /* the next save changes the token */
     unsigned           stale : 1;           /* a merge in place met somebody else's changes */
     unsigned           headers_gone : 1;    /* nothing that needs a cookie can be done any more */
+    unsigned           existing_only : 1;   /* where there is none, none is made */
     unsigned           touched : 1;
     unsigned           prolonging : 1;      /* the next save moves the end of the life */
     apr_time_t         used_at;             /* when it was loaded */

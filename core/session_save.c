@@ -212,6 +212,20 @@ static apr_status_t update(bs_session_t *s, apr_time_t deadline)
 
 /* ---- what becomes of it ---- */
 
+/** What modules keep for themselves is often a whole, and no change: who was logged in before. */
+static void drop_private_keys(bs_table_t *table)
+{
+    int i;
+
+    for (i = table->fields.count - 1; i >= 0; i--) {
+        const bsession_bytes_t *name = &table->fields.list[i].name;
+
+        if (name->data[0] == BSESSION_PRIVATE[0]) {
+            bs_table_unset(table, name->data, name->len);
+        }
+    }
+}
+
 /** This request's token was replaced by another request's login. If this one is a login too (a
  *  double click, or one repeated because its answer was lost), what it says stands on its own. */
 static apr_status_t log_in_anew(bs_session_t *s, apr_time_t deadline)
@@ -219,9 +233,11 @@ static apr_status_t log_in_anew(bs_session_t *s, apr_time_t deadline)
     static const bsession_fields_t none;
     int dropped;
 
-    if (bs_table_rebase(&s->table, &none, &dropped) != APR_SUCCESS || s->table.fields.count == 0) {
+    if (s->existing_only || bs_table_rebase(&s->table, &none, &dropped) != APR_SUCCESS
+        || s->table.fields.count == 0) {
         return BSESSION_EGONE;
     }
+    drop_private_keys(&s->table);
     s->record.epoch = 0;
     s->record.fields = none;
     return create(s, deadline);

@@ -339,13 +339,13 @@ static void leave_all(lane_t *lanes, const bsession_call_t *call)
 
 static void load_in_one_call(bs_store_t *store, const bs_caller_t *caller,
                              const bsession_key_t *keys, int n, bsession_record_t *records,
-                             apr_status_t *statuses)
+                             apr_status_t *statuses, apr_pool_t *scratch)
 {
-    lane_t *lanes = apr_pcalloc(caller->pool, BSESSION_NODES * sizeof *lanes);
-    bsession_key_t *asked = apr_palloc(caller->pool, (apr_size_t)n * sizeof *asked);
-    bsession_record_t *found = apr_pcalloc(caller->pool, (apr_size_t)n * sizeof *found);
-    apr_status_t *each = apr_pcalloc(caller->pool, (apr_size_t)n * sizeof *each), status;
-    int *at = apr_palloc(caller->pool, (apr_size_t)n * sizeof *at);
+    lane_t *lanes = apr_pcalloc(scratch, BSESSION_NODES * sizeof *lanes);
+    bsession_key_t *asked = apr_palloc(scratch, (apr_size_t)n * sizeof *asked);
+    bsession_record_t *found = apr_pcalloc(scratch, (apr_size_t)n * sizeof *found);
+    apr_status_t *each = apr_pcalloc(scratch, (apr_size_t)n * sizeof *each), status;
+    int *at = apr_palloc(scratch, (apr_size_t)n * sizeof *at);
     int i, nasked = choose(lanes, store, caller, keys, n, asked, at);
     bsession_call_t call;
 
@@ -373,7 +373,11 @@ void bs_store_load_many(bs_store_t *store, const bs_caller_t *caller, const bses
                         int n, bsession_record_t *records, apr_status_t *statuses)
 {
     if (store->provider->load_many) {
-        load_in_one_call(store, caller, keys, n, records, statuses);
+        apr_pool_t *scratch;
+
+        apr_pool_create(&scratch, caller->pool);
+        load_in_one_call(store, caller, keys, n, records, statuses, scratch);
+        apr_pool_destroy(scratch);
     }
     else {
         load_one_by_one(store, caller, keys, n, records, statuses);

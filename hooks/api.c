@@ -73,7 +73,7 @@ static apr_status_t api_setn(bsession_t *s, const char *key, const void *value, 
 
 static apr_status_t api_set(bsession_t *s, const char *key, const char *value)
 {
-    return api_setn(s, key, value, strlen(value));
+    return !value ? APR_EINVAL : api_setn(s, key, value, strlen(value));
 }
 
 static apr_status_t api_add(bsession_t *s, const char *key, const void *value, apr_size_t len)

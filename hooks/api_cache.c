@@ -30,7 +30,7 @@ bsession_cache_t *bs_api_cache(const char *store, const char *name, apr_interval
     bs_store_conf_t *conf = bs_find_store(bs_server_conf(ap_server_conf)->stores, store);
     bsession_cache_t *c;
 
-    if (!conf || !conf->store.shared || strlen(name) > BS_CACHE_NAME_MAX) {
+    if (!conf || !conf->store.shared || !name || strlen(name) > BS_CACHE_NAME_MAX) {
         return NULL;
     }
     c = apr_pcalloc(pool, sizeof *c);

@@ -30,7 +30,7 @@ APLOG_USE_MODULE(bsession);
 /* The next request on this connection waits for what is done after the response: not for long. */
 #define AFTERWARDS    apr_time_from_msec(500)
 
-static ap_filter_rec_t *commit_filter_rec, *trailers_filter_rec;
+static ap_filter_rec_t *commit_filter_rec, *late_filter_rec, *trailers_filter_rec;
 
 /* How far an instance of the filter has come: f->ctx, which is NULL while nothing has passed. */
 static const char PASSING[]    = "passing";
@@ -256,6 +256,39 @@ static apr_status_t commit_filter(ap_filter_t *f, apr_bucket_brigade *bb)
     return pass(f, bb);
 }
 
+/* ---- who asks behind it ---- */
+
+/** Stands behind mod_headers, for the one answer that must not leave. */
+static apr_status_t late_filter(ap_filter_t *f, apr_bucket_brigade *bb)
+{
+    if (f->ctx == SWALLOWING) {
+        apr_brigade_cleanup(bb);
+        return APR_SUCCESS;
+    }
+    return APR_BRIGADE_EMPTY(bb) ? APR_SUCCESS : refuse(f, bb);
+}
+
+void bs_asked_late(request_rec *r, const bs_slot_t *slot)
+{
+    bs_visit_t *visit = bs_visit_of(r);
+
+    if (!visit->committed || visit->refusing) {
+        return;
+    }
+    if (r->main) {
+        keep_late_answer_out_of_caches(r, visit);
+    }
+    else if (slot->session->outage && !slot->anonymous) {
+        ap_add_output_filter_handle(late_filter_rec, NULL, r, r->connection);
+        visit->refusing = 1;            /* nobody else adds another one */
+    }
+    else {
+        bs_response_keep_private(r, visit);
+    }
+}
+
+/* ---- where filters come from ---- */
+
 /** mod_proxy and CGI answers to an `Upgrade` bypass the filters with their 101. What cannot be
  *  saved must not be bypassed: without the header there is an ordinary answer, and it becomes a
  *  503. */
@@ -367,6 +400,8 @@ void bs_register_commit_hooks(apr_pool_t *p)
     (void)p;
     commit_filter_rec = ap_register_output_filter("BSESSION_COMMIT", commit_filter, NULL,
                                                   AP_FTYPE_CONTENT_SET);
+    late_filter_rec = ap_register_output_filter("BSESSION_LATE", late_filter, NULL,
+                                                AP_FTYPE_CONTENT_SET);
     trailers_filter_rec = ap_register_input_filter("BSESSION_TRAILERS", trailers_filter, NULL,
                                                    AP_FTYPE_CONTENT_SET);
     ap_hook_insert_filter(insert_filters, after, before, APR_HOOK_LAST);

@@ -9,6 +9,10 @@
 
 #include "attach.h"
 
+/** mod_headers, behind the commit filter, was the first to ask for the session, or to learn that it
+ *  cannot be had: the answer is not for everybody, or is not to leave. */
+void bs_asked_late(request_rec *r, const bs_slot_t *slot);
+
 /** For hooks before the handler: sets Retry-After, and returns the status of the refusal. */
 int  bs_refuse_early(request_rec *r);
 

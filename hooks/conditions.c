@@ -12,6 +12,23 @@
 
 APLOG_USE_MODULE(bsession);
 
+static const char *check_key(cmd_parms *cmd, const char *key)
+{
+    if (!bs_key_valid(key, strlen(key))) {
+        return apr_psprintf(cmd->pool, "Require bsession: \"%s\" cannot be a key: 1 to 128 bytes of "
+                            "UTF-8, no control characters, not beginning with _bs", key);
+    }
+    if (key[0] == BSESSION_PRIVATE[0]) {
+        return apr_psprintf(cmd->pool, "Require bsession: \"%s\" belongs to a module of httpd, as all "
+                            "keys do that begin with " BSESSION_PRIVATE, key);
+    }
+    if (strchr(key, '=')) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, cmd->server, "Require bsession %s: this is a key "
+                     "with a = in it; a key and its value are two words", key);
+    }
+    return NULL;
+}
+
 static const char *parse_require(cmd_parms *cmd, const char *line, const void **parsed)
 {
     apr_array_header_t *words = apr_array_make(cmd->pool, 4, sizeof(const char *));
@@ -21,17 +38,8 @@ static const char *parse_require(cmd_parms *cmd, const char *line, const void **
         word = ap_getword_conf(cmd->pool, &line);
         APR_ARRAY_PUSH(words, const char *) = word;
     }
-    if (words->nelts && !bs_key_valid(APR_ARRAY_IDX(words, 0, const char *),
-                                      strlen(APR_ARRAY_IDX(words, 0, const char *)))) {
-        return "Require bsession takes nothing, or a key, or a key and the values it may have";
-    }
-    if (words->nelts && strchr(APR_ARRAY_IDX(words, 0, const char *), '=')) {
-        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, cmd->server, "Require bsession %s: this is a key "
-                     "with a = in it; a key and its value are two words",
-                     APR_ARRAY_IDX(words, 0, const char *));
-    }
     *parsed = words;
-    return NULL;
+    return words->nelts ? check_key(cmd, APR_ARRAY_IDX(words, 0, const char *)) : NULL;
 }
 
 static int fulfils(bs_session_t *s, const apr_array_header_t *words)

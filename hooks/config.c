@@ -249,8 +249,8 @@ static const char *set_cookie(cmd_parms *cmd, void *dir, int argc, char *const a
     cookie->name_len = strlen(argv[0]);
     for (i = 1; i < argc && !wrong; i++) {
         if (is_given_before(argv, i, 1)) {
-            return apr_psprintf(cmd->pool, "BSessionCookie: \"%s\" comes second to another of its "
-                                "name", argv[i]);
+            return apr_psprintf(cmd->pool, "BSessionCookie: %.*s= is given twice",
+                                (int)strcspn(argv[i], "="), argv[i]);
         }
         wrong = bs_cookie_attribute(cookie, argv[i], cmd->pool);
     }
@@ -308,9 +308,8 @@ static const char *set_slide(cmd_parms *cmd, void *dir, const char *word)
     return NULL;
 }
 
-static const char *set_limit(cmd_parms *cmd, void *dir, const char *word)
+static const char *set_limit_word(cmd_parms *cmd, bs_dir_conf_t *conf, const char *word)
 {
-    bs_dir_conf_t *conf = speak(dir);
     apr_uint64_t bytes;
 
     if (strncasecmp(word, "size=", 5) == 0) {
@@ -326,6 +325,17 @@ static const char *set_limit(cmd_parms *cmd, void *dir, const char *word)
                                cmd->pool);
     }
     return apr_psprintf(cmd->pool, "BSessionLimit takes size=64K and keys=256, not \"%s\"", word);
+}
+
+static const char *set_limit(cmd_parms *cmd, void *dir, const char *one, const char *other)
+{
+    const char *wrong = set_limit_word(cmd, speak(dir), one);
+
+    if (!wrong && other && strncasecmp(one, other, strcspn(one, "=") + 1) == 0) {
+        return apr_psprintf(cmd->pool, "BSessionLimit: %.*s= is given twice",
+                            (int)strcspn(one, "="), one);
+    }
+    return wrong || !other ? wrong : set_limit_word(cmd, dir, other);
 }
 
 static const char *set_outage(cmd_parms *cmd, void *dir, const char *word)
@@ -389,7 +399,7 @@ const command_rec bs_directives[] = {
                   "how long a session lives at most, or Off"),
     AP_INIT_TAKE1("BSessionSlide", set_slide, NULL, RSRC_CONF | OR_AUTHCFG,
                   "what prolongs a session: access or write"),
-    AP_INIT_ITERATE("BSessionLimit", set_limit, NULL, RSRC_CONF | OR_AUTHCFG,
+    AP_INIT_TAKE12("BSessionLimit", set_limit, NULL, RSRC_CONF | OR_AUTHCFG,
                     "size= and keys= of a session at most"),
     AP_INIT_TAKE1("BSessionOnOutage", set_outage, NULL, RSRC_CONF | OR_AUTHCFG,
                   "deny or anonymous: requests whose session cannot be had"),

@@ -193,5 +193,5 @@ void bs_register_config_hooks(apr_pool_t *p)
     (void)p;
     ap_hook_check_config(bs_check_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_post_config(post_config, NULL, NULL, APR_HOOK_FIRST);
-    ap_hook_child_init(child_init, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_child_init(child_init, NULL, NULL, APR_HOOK_REALLY_FIRST);   /* others may use a cache */
 }

@@ -10,6 +10,7 @@
 #include "mod_log_config.h"
 
 #include "attach.h"
+#include "commit.h"
 
 APLOG_USE_MODULE(bsession);
 
@@ -44,10 +45,15 @@ static const char *session_value(ap_expr_eval_ctx_t *ctx, const void *data, cons
 {
     const bsession_field_t *field = NULL;
     bs_slot_t *slot = ctx->r ? bs_slot_of(ctx->r) : NULL;
+    int first;
 
     (void)data;
     if (slot && key[0] != BSESSION_PRIVATE[0]) {
+        first = slot->session->state == BS_UNASKED;
         field = bs_session_get(slot->session, key);
+        if (first) {
+            bs_asked_late(ctx->r, slot);
+        }
     }
     return field ? as_one_line(ctx->r, field) : "";
 }

@@ -20,6 +20,7 @@ typedef struct {
 
 /* Who listens is settled before the first request, and the same for all threads. */
 static listeners_t created, rotated, destroyed, expired, saving;
+int bs_lifecycle_savers;
 
 static void look_for(listeners_t *listeners, const char *hook)
 {
@@ -36,6 +37,7 @@ void bs_lifecycle_start(void)
     look_for(&destroyed, "bsession_destroyed");
     look_for(&expired, "bsession_expired");
     look_for(&saving, "bsession_saving");
+    bs_lifecycle_savers = saving.count;
 }
 
 static void tell(void *watcher, bs_event_t event)
@@ -63,7 +65,7 @@ void bs_lifecycle_watch(bs_slot_t *slot, request_rec *r)
     }
 }
 
-int bs_lifecycle_saving(request_rec *r)
+int bs_lifecycle_ask_savers(request_rec *r)
 {
     int i, good = 1;
 

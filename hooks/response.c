@@ -193,6 +193,13 @@ void bs_response_cookies(request_rec *r, bs_visit_t *visit)
     }
 }
 
+void bs_response_keep_private(request_rec *r, const bs_visit_t *visit)
+{
+    if (!visit->refusing) {
+        keep_private(r, visit->required);
+    }
+}
+
 void bs_response_finish(request_rec *r, bs_visit_t *visit)
 {
     if (visit->refusing) {

@@ -111,7 +111,7 @@ static apr_status_t init(ap_socache_instance_t *instance, const char *cname,
     instance->name.data = name;
     instance->name.len = len + 1;
     instance->store = &conf->store;
-    return bs_open_store(conf, s, pool);
+    return bs_open_store(conf, s, s->process->pconf);
 }
 
 static void destroy(ap_socache_instance_t *instance, server_rec *s)

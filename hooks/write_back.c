@@ -116,7 +116,10 @@ static void complain(request_rec *r, int order, const bsession_field_t *pair, ap
     }
     ap_log_rerror(APLOG_MARK, status == BSESSION_EGONE ? APLOG_INFO : APLOG_WARNING, 0, r,
                   "%s of \"%s\" was not done: %s", orders[order].name,
-                  ap_escape_logitem(r->pool, pair->name.data), bs_status_text(status));
+                  ap_escape_logitem(r->pool, pair->name.data),
+                  order == INCR && status == APR_EINVAL
+                  ? "its value is no whole number, or would become one of more than 64 bits"
+                  : bs_status_text(status));
 }
 
 static void obey_line(request_rec *r, bs_session_t *s, int order, const char *line)

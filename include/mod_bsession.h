@@ -57,8 +57,10 @@ typedef struct bsession_t bsession_t;
  *     APR_EEXIST       add: the key is there
  *     APR_NOTFOUND     save, touch: there is no record
  *     BSESSION_ELATE   the response's headers have left, and this would need a cookie
- *     BSESSION_EGONE   the session was destroyed, or its token replaced by a login, in another
- *                      request while this one ran; this one's changes are dropped
+ *     BSESSION_EGONE   the session was destroyed in another request while this one ran, or its token
+ *                      replaced by a login then or less than 30 s before; this one's changes are
+ *                      dropped, and its answer touches no cookie. `set` and its like do not know
+ *                      yet: `save` says so
  *     anything else    the store could not be asked, or did not answer: an outage
  *
  * They change nothing unless they return APR_SUCCESS.
@@ -80,6 +82,8 @@ typedef int (bsession_each_t)(void *baton, const char *key, const char *value, a
 #define BSESSION_WAS_DESTROYED 0x08u
 #define BSESSION_WAS_MISSING   0x10u    /**< a token came, and there was no session for it */
 #define BSESSION_WAS_ANSWERED  0x20u    /**< headers have left: what needs a cookie is BSESSION_ELATE */
+#define BSESSION_WAS_REPLACED  0x40u    /**< the token that came was good until a moment ago, when
+                                             another request logged in: changes are BSESSION_EGONE */
 
 /** A general cache on a store, beside the sessions. */
 typedef struct bsession_cache_t bsession_cache_t;
@@ -115,7 +119,7 @@ typedef struct {
     apr_status_t (*setn)(bsession_t *s, const char *key, const void *value, apr_size_t len);
     apr_status_t (*add)(bsession_t *s, const char *key, const void *value, apr_size_t len);
     apr_status_t (*unset)(bsession_t *s, const char *key);
-    apr_status_t (*clear)(bsession_t *s);   /**< no keys; the session stays */
+    apr_status_t (*clear)(bsession_t *s);   /**< no keys but private ones; the session stays */
     /** Get and unset; NULL where it is missing or may not be changed. */
     const char  *(*pop)(bsession_t *s, const char *key, apr_size_t *len);
     /** Adds to a decimal integer (absent = 0), and loses no step against other requests. `now`, if
@@ -153,7 +157,7 @@ typedef struct {
      *  the one that this token opens or, without one (NULL), one that the first change makes.
      *  Lives, limits and store are those that this server's own lines name, outside of every
      *  <Location>; `store` takes another one's place. NULL: there is no such store. Asks nothing
-     *  yet. */
+     *  yet. Where the token opens nothing, `load` and every change are APR_NOTFOUND. */
     bsession_t  *(*open)(struct server_rec *server, const char *store, const char *token,
                          apr_pool_t *pool);
     /** Saves what was changed, and ends the use of it. Without `close`, or `save`, changes are
@@ -223,7 +227,7 @@ typedef void bsession_HOOK_bsession_rotated_t(bsession_t *s, struct request_rec 
 /** The record was removed by `destroy`; the table is empty already. */
 typedef void bsession_HOOK_bsession_destroyed_t(bsession_t *s, struct request_rec *r);
 /** A token came that has the right form, and there is no session for it: its time was over, the
- *  store had no room for it, or somebody made it up. */
+ *  store had no room for it, or somebody made it up. Not of one that a login has just replaced. */
 typedef void bsession_HOOK_bsession_expired_t(bsession_t *s, struct request_rec *r);
 /** The answer of `r` is about to leave (or, a second time, the request is over), and what changed in
  *  the session is saved next: the last chance to put something there. 0: the answer says what is not

@@ -251,12 +251,13 @@ static void call_tag(probe_t *p, char *arg)
 
 static void call_facts(probe_t *p, char *arg)
 {
-    static const char *const names[] = { "created", "changed", "rotated", "destroyed", "missing" };
+    static const char *const names[] = { "created", "changed", "rotated", "destroyed", "missing",
+                                         NULL, "replaced" };
     unsigned facts = p->bs->facts(p->s), i;
 
     p->result = "";
     for (i = 0; i < sizeof names / sizeof *names; i++) {
-        if (facts >> i & 1) {
+        if (names[i] && facts >> i & 1) {
             p->result = apr_pstrcat(p->pool, p->result, *p->result ? "+" : "", names[i], NULL);
         }
     }

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from client import quote, raw
-from bridged import MODS, OUT, USER, has, log_in, refused
+from bridged import MODS, OUT, PASSWORD, USER, has, log_in, refused
 from doubles import Gate, wait_until
 from httpd import Httpd, on
 
@@ -56,6 +56,10 @@ def server(start):
 </Location>
 <Location /nobsession>
     BSession Off
+</Location>
+<Location /written>
+    SetHandler bsession-probe
+    BSessionWriteBack On
 </Location>
 <Location /cgi>
     BSessionEnv All
@@ -163,16 +167,24 @@ def test_a_visitor_who_only_reads_leaves_no_trace(client):
     assert client.jar == {}
 
 
-@pytest.mark.parametrize("end,left", [("destroy", {}), ("clear", {"bsession"})])
-def test_an_application_that_ends_the_session_ends_this(client, end, left):
+def test_an_application_that_destroys_the_session_destroys_this(client):
     """Nothing of it comes back by what mod_session saves afterwards."""
-    for calls in [[end, "sget=a"], ["sset=a:2", end, "sget=a"]]:
+    for calls in [["destroy", "sget=a"], ["sset=a:2", "destroy", "sget=a"]]:
         client.results("sset=a:1", "sset=here-user:ann")
-        before = client.token
         answer = client.probe("sget=a", *calls, at="/stay")
-        assert answer.results[-1] == "-" and client.jar.keys() == set(left)
-        assert client.token in (None, before)
+        assert answer.results[-1] == "-" and client.jar == {}
         assert client.results("count", "sget=a", "sget=here-user")[1:] == ["-", "-"]
+
+
+@pytest.mark.parametrize("how", ["clear", "header=BSession-Clear:1"])
+def test_an_application_that_clears_the_session_leaves_this_alone(client, how):
+    """It begins afresh, and nobody is logged out by it."""
+    client.results("sset=a:1", "sset=here-user:ann", "set=own:1", "set=more:2")
+    before = client.token
+    client.probe("sget=a", how, at="/written")
+    assert client.token == before
+    assert has(client, "a", "here-user") == ["=1", "=ann"]
+    assert client.results("has=own", "has=more") == ["no", "no"]
 
 
 def test_the_last_entry_takes_the_key_with_it(client):
@@ -255,7 +267,49 @@ def test_a_login_once_headers_have_left(server, client):
     assert has(client, "a", "here-user") == ["=1", "-"]
 
 
+def test_a_logout_once_headers_have_left(server, client):
+    """No new token can be sent; but who is logged out stays logged out."""
+    log_in(client, "set=own:1")
+    before = client.token
+    client.probe("flush", *OUT)
+    wait_until(lambda: has(client, USER) == ["-"], "the late logout")
+    assert client.token == before and client.results("get=own") == ["=1"]
+
+
+def test_a_logout_with_the_token_from_before_a_login(client):
+    """It cannot log out who has logged in meanwhile, and does not say so."""
+    client.results("sset=a:1", "set=own:1")
+    old = client.twin()
+    log_in(client)
+    assert refused(old.probe(*OUT))
+    assert has(client, USER) == ["=ann"]
+
+
 # -- at the same time
+
+def test_a_rotation_of_another_s_does_not_bring_a_login_back(server, client):
+    """The slow request began while ann was logged in; its application gives it a new token after her
+    logout. What it set itself is there, and she is not."""
+    log_in(client, "set=cart:1")
+    slow = client.twin()
+    gate = Gate(server)
+    server.expect("session_bsession:info.*dropped")
+    with gate.passing(slow, f"sget={USER}", gate.call, "sset=theme:dark", "set=own:1", "rotate"):
+        assert client.probe(*OUT).status == 200
+    assert gate.answer.status == 200
+    assert has(slow, USER, PASSWORD) == ["-", "-"] and slow.results("get=own") == ["=1"]
+
+
+def test_a_login_in_another_realm_does_not_bring_a_login_back(server, client):
+    client.results("sset=other-user:ann", "sset=other-pw:t0psecret", "set=cart:1")
+    slow = client.twin()
+    gate = Gate(server)
+    server.expect("session_bsession:info.*dropped")
+    with gate.passing(slow, "sget=other-user", gate.call, f"sset={USER}:bob"):
+        assert client.probe("sunset=other-user", "sunset=other-pw").status == 200
+    assert refused(gate.answer)
+    assert has(slow, "other-user", USER) == ["-", "-"]
+
 
 def test_a_slow_request_does_not_bring_a_login_back(server, client):
     """Neither one that changes what mod_session keeps, nor one that only prolongs it."""

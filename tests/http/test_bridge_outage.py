@@ -92,7 +92,7 @@ def test_a_lost_first_login(fault, client):
     assert refused(log_in(client, "redirect=/", at="/anonymous"))
 
 
-@pytest.mark.parametrize("kept,verb", [("sget=a", "remove"), ("set=own:1", "replace")])
+@pytest.mark.parametrize("kept,verb", [("sget=a", "remove"), ("set=own:1", "replace"), ("sget=a", "load")])
 @pytest.mark.parametrize("at", ["/probe", "/anonymous"])
 def test_a_lost_logout_does_not_look_like_one(fault, client, at, kept, verb):
     log_in(client, kept)

@@ -21,6 +21,8 @@ def prepare(server):
     plain = server.document("plain.html", "the same for all\n")
     # what was changed just now is asked for again
     os.utime(plain, (10**9, 10**9))
+    for name in "if", "always":
+        os.utime(server.document(f"{name}.html", "the same for all\n"), (10**9, 10**9))
     server.document("inner/page.html", "for members\n")
     server.document("pages/page.shtml", 'a page\n<!--#include virtual="/cgi/app?" -->\n')
     (server.writable / "cache").mkdir()
@@ -60,6 +62,19 @@ ScriptAlias /loudmembers/ "{{cgi}}/"
 <Location "/loudmembers">
     Require bsession user
 </Location>
+Alias /told "{{docs}}"
+<Location "/told">
+    BSessionEnv Off
+</Location>
+<Location "/told/plain.html">
+    Header set X-User "expr=%{{BSESSION:user}}"
+</Location>
+<Location "/told/if.html">
+    Header set X-Mode members "expr=%{{BSESSION:user}} != ''"
+</Location>
+<Location "/told/always.html">
+    Header always set X-User "expr=%{{BSESSION:user}}"
+</Location>
 <Location "/pages">
     BSessionEnv Off
     Options +Includes
@@ -96,6 +111,18 @@ def test_a_page_with_the_visitors_name(server, unique):
     assert stranger.get(path).text == "hello nobody\n"
     assert login(server, "bob").get(path).text == "hello bob\n"
     assert ann.get(path).text == "hello ann\n"
+
+
+@pytest.mark.parametrize("page,name,told", [("plain", "X-User", "ann"), ("if", "X-Mode", "members"),
+                                            ("always", "X-User", "ann")])
+def test_a_header_that_mod_headers_makes(server, unique, page, name, told):
+    """It is made behind the moment when answers are marked as made for one visitor."""
+    path = f"/told/{page}.html?{unique}"
+    answer = login(server, "ann").get(path)
+    assert answer.header(name) == told and answer.header("Cache-Control") == "private"
+    answer = server.client().get(path)
+    assert answer.header(name) in (None, "(null)", "") and "HIT" not in answer.header("X-Cache")
+    assert login(server, "ann").get(path).header(name) == told
 
 
 def test_a_page_behind_a_session(server, unique):

@@ -80,7 +80,7 @@ WRONG = [
     ("BSessionCookie s Lifetime=soon", "session, idle or"),
     ("BSessionCookie s Max-Age=5", "unknown attribute"),
     ("BSessionCookie s Secure", "unknown attribute"),
-    ("BSessionCookie s Path=/x path=/y", "comes second"),
+    ("BSessionCookie s Path=/x path=/y", "path= is given twice"),
     ("BSessionCookie " + "n" * 5000, "4096"),
     ("BSessionIdleTimeout", "takes one argument"),
     ("BSessionIdleTimeout soon", "a time"),
@@ -95,6 +95,8 @@ WRONG = [
     ("BSessionSlide sideways", "access or write"),
     ("BSessionLimit", "BSessionLimit"),
     ("BSessionLimit 64K", "size=64K and keys=256"),
+    ("BSessionLimit keys=5 KEYS=6", "keys= is given twice"),
+    ("BSessionLimit size=1K keys=5 keys=6", "takes 1-2 arguments"),
     ("BSessionLimit size=0", "64 bytes to 64M"),
     ("BSessionLimit size=1T", "64 bytes to 64M"),
     ("BSessionLimit keys=0", "whole number"),
@@ -113,7 +115,8 @@ WRONG = [
     ("BSessionHeader user,cart", "BSessionHeader: keys are separated by spaces"),
     ("BSessionHeader _bsx", "BSessionHeader: \"_bsx\" cannot be a key"),
     ("BSessionWriteBack Perhaps", "On or Off"),
-    ("<Location />\nRequire bsession _bsx\n</Location>", "key"),
+    ("<Location />\nRequire bsession _bsx\n</Location>", '"_bsx" cannot be a key'),
+    ("<Location />\nRequire bsession ~mod_session secret\n</Location>", '"~mod_session" belongs to a module'),
     ("<Location />\nRequire bsession ''\n</Location>", "key"),
 ]
 

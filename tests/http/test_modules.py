@@ -87,13 +87,20 @@ def test_without_close_nothing_is_kept(server, client):
     assert client.results("get=a") == ["-"]
 
 
-def test_a_token_that_opens_nothing(client):
-    """P37: neither one of the right form nor junk is adopted."""
-    for token in ("A" * 43, "x", "A" * 3000):
-        (said,) = client.results(f"open=-/{token}/load;set=a:1;save;token", at="/off")
-           
-        load, *_, new, closed = said.split(";")
-        assert (load, closed) == ("NOTFOUND", "ok") and new != token
+@pytest.mark.parametrize("token", ["A" * 43, "x", "A" * 3000])
+def test_a_token_that_opens_nothing(client, token):
+    """P37: neither one of the right form nor junk is adopted, nor does it make a session of another token."""
+    assert client.results(f"open=-/{token}/load;set=a:1;incr=n:1;rotate;unset=a;save;token", at="/off") == \
+        ["NOTFOUND;NOTFOUND;NOTFOUND;NOTFOUND;NOTFOUND;ok;-;ok"]
+
+
+def test_a_job_for_who_has_logged_out(server, client):
+    """It leaves no record behind, whenever the logout comes."""
+    client.results("set=a:1")
+    token = client.token
+    assert client.results(f"open=-/{token}/get=a;destroy;set=a:2;save;token", at="/off") == \
+        ["=1;ok;NOTFOUND;ok;-;ok"]
+    assert client.results(f"open=-/{token}/load;set=a:2", at="/off") == ["NOTFOUND;NOTFOUND;ok"]
 
 
 def test_a_store_that_is_not_there(client):
@@ -134,6 +141,18 @@ def test_facts(client):
         ["ok", "destroyed", "ok", "changed+destroyed"]
     client.jar["bsession"] = "A" * 43
     assert client.results("facts") == ["missing"]
+
+
+def test_a_token_that_a_login_replaced(server, client):
+    """P32: it is not missing, and what is changed under it is dropped."""
+    client.results("set=a:1")
+    old = client.twin()
+    client.results("rotate")
+    before = server.log().count("told: expired")
+    assert old.results("load", "facts", "set=a:2", "save", "facts") == \
+        ["NOTFOUND", "replaced", "ok", "EGONE", "replaced"]
+    assert server.log().count("told: expired") == before
+    assert client.results("get=a", "facts") == ["=1", ""]
 
 
 def test_the_token_is_what_the_cookie_holds(server, client):

@@ -64,6 +64,20 @@ def server(start):
     BSession On
     BSessionEnv All
 </Location>
+Alias /told {docs}
+<Location /told>
+    Header set X-User "expr=%{BSESSION:user}"
+    Header always set X-Other "expr=%{BSESSION:other}"
+</Location>
+<Location /toldbig>
+    SetHandler bsession-probe
+    Header set X-User "expr=%{BSESSION:user}"
+</Location>
+<Location /toldanonymous>
+    SetHandler bsession-probe
+    BSessionOnOutage anonymous
+    Header set X-User "expr=%{BSESSION:user}"
+</Location>
 <Location /required.html>
     Require bsession user
 </Location>
@@ -190,6 +204,25 @@ def test_a_directory_index_asks(fault, client):
         fault.set("fail", "load")
         answer = client.get(path)
         assert refused(answer) and "PATH=" not in answer.text
+
+
+@pytest.mark.parametrize("http", ["1.1", "2"])
+@pytest.mark.parametrize("path", ["/told/page.html", "/told/nothing.html", "/toldbig?body=180000",
+                                  "/toldbig?status=404&body=3000"])
+def test_a_header_that_mod_headers_makes_asks(server, fault, build, client, path, http):
+    """Behind the moment of the save: the answer has not left yet, and does not."""
+    if http == "2" and build.mpm == "prefork":
+        pytest.skip("mod_http2 does not serve under prefork")
+    client.results("set=user:ann")
+    fault.set("fail")
+    answer = h2(server, path, client.token) if http == "2" else client.get(path)
+    assert refused(answer)
+    assert b"0007" not in answer.body and b"a page" not in answer.body
+    assert answer.body.count(b"<!DOCTYPE") == 1
+    fault.clear()
+    assert client.get("/told/page.html").header("X-User") == "ann"
+    fault.set("fail")
+    assert client.get("/toldanonymous?status=200").status == 200
 
 
 @pytest.mark.parametrize("one,other", [("/anonymous", "/probe"), ("/probe", "/anonymous")])

@@ -85,7 +85,7 @@ START_TEST(who_is_used_stays)
         bsession_key_t other = store_key('s');
 
         store_add(store, &other, 200);
-        notices += strstr(store_last.why, "store default is full") != NULL;
+        notices += strstr(store_last.why, "it is full") != NULL;
         ck_assert_int_eq(store_load(store, &used[i % 50]), APR_SUCCESS);
     }
     ck_assert_int_eq(store_load(store, &once), APR_NOTFOUND);

@@ -203,6 +203,20 @@ START_TEST(keys_that_are_changed)
 }
 END_TEST
 
+START_TEST(clear_spares_private_keys)
+{
+    bs_token_t token = bed_session("a", "1", "~module", "ann", "b", "2", NULL);
+    bs_session_t *s = bed_request(&token);
+
+    bed_is(bs_session_clear(s), APR_SUCCESS);
+    bed_is(bed_set(s, "c", "3"), APR_SUCCESS);
+    bed_is(bs_session_save(s, 0), APR_SUCCESS);
+    ck_assert_int_eq(bed_count(&token), 2);
+    ck_assert_str_eq(bed_value(&token, "~module"), "ann");
+    ck_assert_str_eq(bed_value(&token, "c"), "3");
+}
+END_TEST
+
 START_TEST(clear_keeps_the_session)
 {
     bs_token_t token = bed_session("a", "1", "b", "2", NULL);
@@ -356,6 +370,7 @@ Suite *session_suite(void)
     tcase_add_test(tests, a_mere_change_sets_no_cookie);
     tcase_add_test(tests, values_come_back_as_they_were);
     tcase_add_test(tests, keys_that_are_changed);
+    tcase_add_test(tests, clear_spares_private_keys);
     tcase_add_test(tests, clear_keeps_the_session);
     tcase_add_test(tests, an_unknown_token_is_no_session);
     tcase_add_test(tests, a_wrong_verifier_is_an_unknown_token);

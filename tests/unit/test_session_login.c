@@ -121,6 +121,63 @@ START_TEST(a_login_whose_answer_was_lost_can_be_repeated)
 }
 END_TEST
 
+/* What a module keeps is a whole, and may speak of who has logged out since. */
+START_TEST(a_second_login_takes_no_private_key_along)
+{
+    bs_session_t *s, *other = bed_request(&token);
+
+    bed_is(bed_set(other, "~module", "ann"), APR_SUCCESS);
+    bed_is(bed_set(other, "user", "bob"), APR_SUCCESS);
+    bed_is(bs_session_rotate(other), APR_SUCCESS);
+    login();
+    bed_is(bs_session_save(other, 0), APR_SUCCESS);
+    ck_assert_ptr_null(bed_get(other, "~module"));
+    ck_assert_str_eq(bed_value(&other->token, "user"), "bob");
+    ck_assert_int_eq(bed_count(&other->token), 1);
+    /* with nothing else it is a session all the same, for the module to say what stands */
+    s = bed_request(&token);
+    bed_is(bed_set(s, "~module", "bob"), APR_SUCCESS);
+    bed_is(bs_session_rotate(s), APR_SUCCESS);
+    bed_is(bs_session_save(s, 0), APR_SUCCESS);
+    ck_assert_int_eq(s->cookie, BS_COOKIE_SET);
+    ck_assert_int_eq(bed_count(&s->token), 0);
+}
+END_TEST
+
+START_TEST(a_retired_token_is_a_fact)
+{
+    bs_session_t *old;
+
+    login();
+    old = bed_request(&token);
+    ck_assert_uint_eq(bs_session_facts(old), BSESSION_WAS_REPLACED);
+}
+END_TEST
+
+/* A job has a token, and no visitor who could be given another one. */
+START_TEST(where_none_is_to_be_made_none_is)
+{
+    bs_session_t *s = bed_request(&token), *late = bed_request(&token);
+
+    s->existing_only = late->existing_only = 1;
+    bed_is(bed_set(s, "a", "2"), APR_SUCCESS);
+    bed_is(bs_session_rotate(late), APR_SUCCESS);
+    login();
+    bed_is(bs_session_save(s, 0), BSESSION_EGONE);
+    bed_is(bs_session_save(late, 0), BSESSION_EGONE);
+    ck_assert_uint_eq(bed_records(), 1);
+    s = bed_request(NULL);
+    s->existing_only = 1;
+    bed_is(bed_set(s, "a", "1"), APR_NOTFOUND);
+    bed_is(bs_session_incr(s, "n", 1, NULL), APR_NOTFOUND);
+    bed_is(bs_session_unset(s, "a"), APR_NOTFOUND);
+    bed_is(bs_session_clear(s), APR_NOTFOUND);
+    bed_is(bs_session_rotate(s), APR_NOTFOUND);
+    bed_is(bs_session_save(s, 0), APR_SUCCESS);
+    ck_assert_uint_eq(bed_records(), 1);
+}
+END_TEST
+
 START_TEST(after_30_seconds_a_retired_token_is_an_unknown_one)
 {
     bs_session_t *s = login(), *old;
@@ -200,6 +257,9 @@ Suite *session_login_suite(void)
     tcase_add_test(tests, a_reader_or_a_logout_under_a_retired_token_leaves_the_cookie_alone);
     tcase_add_test(tests, a_straggler_that_logs_in_itself_gets_a_fresh_session);
     tcase_add_test(tests, a_login_whose_answer_was_lost_can_be_repeated);
+    tcase_add_test(tests, a_second_login_takes_no_private_key_along);
+    tcase_add_test(tests, a_retired_token_is_a_fact);
+    tcase_add_test(tests, where_none_is_to_be_made_none_is);
     tcase_add_test(tests, after_30_seconds_a_retired_token_is_an_unknown_one);
     tcase_add_test(tests, a_token_two_rotations_old_is_retired_as_well);
     tcase_add_test(tests, the_retired_cookie_beside_the_valid_one);
