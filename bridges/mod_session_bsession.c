@@ -127,7 +127,7 @@ static void judge_expiry(kept_t *kept)
     }
 }
 
-/** A session that was destroyed or cleared meanwhile has nothing of mod_session's either. */
+/** A session that was destroyed meanwhile has nothing of mod_session's either. */
 static void follow(kept_t *kept)
 {
     if (kept->stored && !bs->has(kept->session, KEY)) {

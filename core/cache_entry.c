@@ -32,7 +32,7 @@ apr_status_t bs_cache_locate(bs_cache_spot_t *spot, const bs_cache_op_t *op, bs_
     unsigned char *meta;
 
     if (key->len > BS_CACHE_KEY_MAX) {
-        if (bs_sha256(key, 1, long_key) != APR_SUCCESS) {
+        if (bs_sha256(key, long_key) != APR_SUCCESS) {
             return APR_EGENERAL;
         }
         shown.data = (const char *)long_key;
@@ -46,7 +46,7 @@ apr_status_t bs_cache_locate(bs_cache_spot_t *spot, const bs_cache_op_t *op, bs_
         memcpy(meta + FIXED + op->c->name.len, shown.data, shown.len);
     }
     spot->meta.data = (const char *)meta;
-    if (bs_sha256(&spot->meta, 1, digest) != APR_SUCCESS) {
+    if (bs_sha256(&spot->meta, digest) != APR_SUCCESS) {
         return APR_EGENERAL;
     }
     spot->key.space = 'c';

@@ -16,6 +16,7 @@
 #define BS_MERGE_H
 
 #include "bsession_provider.h"
+#include "mod_bsession.h"
 
 #define BS_KEY_MAX 128
 
@@ -43,6 +44,12 @@ void bs_table_saved(bs_table_t *table);
 
 /** Whether this may be the name of a key: see mod_bsession.h. */
 int bs_key_valid(const char *name, apr_size_t len);
+
+/** Whether it belongs to a module alone: BSESSION_PRIVATE of mod_bsession.h. */
+static inline int bs_key_is_private(const char *name)
+{
+    return name[0] == BSESSION_PRIVATE[0];
+}
 
 const bsession_field_t *bs_table_find(const bs_table_t *table, const char *name, apr_size_t len);
 

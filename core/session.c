@@ -348,11 +348,6 @@ apr_status_t bs_session_unset(bs_session_t *s, const char *key)
     return status;
 }
 
-static int is_private(const bsession_field_t *field)
-{
-    return field->name.data[0] == BSESSION_PRIVATE[0];
-}
-
 /** An application that begins afresh does not log out who is logged in by a module of httpd: private
  *  keys stay. Where there are none, the one change says that nothing is to be left. */
 static void clear(bs_table_t *table)
@@ -360,7 +355,7 @@ static void clear(bs_table_t *table)
     int i, private = 0;
 
     for (i = 0; i < table->fields.count; i++) {
-        private |= is_private(&table->fields.list[i]);
+        private |= bs_key_is_private(table->fields.list[i].name.data);
     }
     if (!private) {
         bs_table_clear(table);
@@ -369,7 +364,7 @@ static void clear(bs_table_t *table)
     for (i = table->fields.count - 1; i >= 0; i--) {
         const bsession_field_t *field = &table->fields.list[i];
 
-        if (!is_private(field)) {
+        if (!bs_key_is_private(field->name.data)) {
             bs_table_unset(table, field->name.data, field->name.len);
         }
     }

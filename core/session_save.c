@@ -220,7 +220,7 @@ static void drop_private_keys(bs_table_t *table)
     for (i = table->fields.count - 1; i >= 0; i--) {
         const bsession_bytes_t *name = &table->fields.list[i].name;
 
-        if (name->data[0] == BSESSION_PRIVATE[0]) {
+        if (bs_key_is_private(name->data)) {
             bs_table_unset(table, name->data, name->len);
         }
     }

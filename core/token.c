@@ -224,28 +224,23 @@ static EVP_MD_CTX *digest_context(void)
     return digest;
 }
 
-apr_status_t bs_sha256(const bsession_bytes_t *pieces, int count,
-                       unsigned char digest[BS_SHA256_SIZE])
+apr_status_t bs_sha256(const bsession_bytes_t *bytes, unsigned char digest[BS_SHA256_SIZE])
 {
     EVP_MD_CTX *context = digest_start ? digest_context() : NULL;
-    int i;
 
-    if (!context || !EVP_MD_CTX_copy_ex(context, digest_start)) {
+    if (!context || !EVP_MD_CTX_copy_ex(context, digest_start)
+        || !EVP_DigestUpdate(context, bytes->data, bytes->len)
+        || !EVP_DigestFinal_ex(context, digest, NULL)) {
         return APR_EGENERAL;
     }
-    for (i = 0; i < count; i++) {
-        if (!EVP_DigestUpdate(context, pieces[i].data, pieces[i].len)) {
-            return APR_EGENERAL;
-        }
-    }
-    return EVP_DigestFinal_ex(context, digest, NULL) ? APR_SUCCESS : APR_EGENERAL;
+    return APR_SUCCESS;
 }
 
 apr_status_t bs_token_digest(const bs_token_t *token, unsigned char digest[BS_DIGEST_SIZE])
 {
     bsession_bytes_t verifier = { (const char *)token->verifier, BS_VERIFIER_SIZE };
     unsigned char whole[BS_SHA256_SIZE];
-    apr_status_t status = bs_sha256(&verifier, 1, whole);
+    apr_status_t status = bs_sha256(&verifier, whole);
 
     if (status == APR_SUCCESS) {
         memcpy(digest, whole, BS_DIGEST_SIZE);

@@ -42,10 +42,9 @@ apr_status_t bs_token_renew_verifier(bs_token_t *token);
 int          bs_token_parse(bs_token_t *token, const char *text, apr_size_t len);
 void         bs_token_text(const bs_token_t *token, char text[BS_TOKEN_TEXT_LEN + 1]);
 
-/** SHA-256 of these pieces, one after the other. Any thread; the first call of each makes its
- *  context, which ends with it. APR_EGENERAL where that failed, or without bs_token_init. */
-apr_status_t bs_sha256(const bsession_bytes_t *pieces, int count,
-                       unsigned char digest[BS_SHA256_SIZE]);
+/** Any thread; the first call of each makes its context, which ends with it. APR_EGENERAL where that
+ *  failed, or without bs_token_init. */
+apr_status_t bs_sha256(const bsession_bytes_t *bytes, unsigned char digest[BS_SHA256_SIZE]);
 /** Of the verifier; as bs_sha256. */
 apr_status_t bs_token_digest(const bs_token_t *token, unsigned char digest[BS_DIGEST_SIZE]);
 /** In constant time. */

@@ -14,19 +14,11 @@ APLOG_USE_MODULE(bsession);
 
 static const char *check_key(cmd_parms *cmd, const char *key)
 {
-    if (!bs_key_valid(key, strlen(key))) {
-        return apr_psprintf(cmd->pool, "Require bsession: \"%s\" cannot be a key: 1 to 128 bytes of "
-                            "UTF-8, no control characters, not beginning with _bs", key);
-    }
-    if (key[0] == BSESSION_PRIVATE[0]) {
-        return apr_psprintf(cmd->pool, "Require bsession: \"%s\" belongs to a module of httpd, as all "
-                            "keys do that begin with " BSESSION_PRIVATE, key);
-    }
     if (strchr(key, '=')) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, cmd->server, "Require bsession %s: this is a key "
                      "with a = in it; a key and its value are two words", key);
     }
-    return NULL;
+    return bs_check_key("Require bsession", key, cmd->pool);
 }
 
 static const char *parse_require(cmd_parms *cmd, const char *line, const void **parsed)

@@ -48,7 +48,7 @@ static const char *session_value(ap_expr_eval_ctx_t *ctx, const void *data, cons
     int first;
 
     (void)data;
-    if (slot && key[0] != BSESSION_PRIVATE[0]) {
+    if (slot && !bs_key_is_private(key)) {
         first = slot->session->state == BS_UNASKED;
         field = bs_session_get(slot->session, key);
         if (first) {
@@ -108,7 +108,7 @@ static const char *log_value(request_rec *r, char *key)
     const bs_slot_t *slot = slot_to_log(r);
     const bsession_field_t *field;
 
-    if (!slot || slot->session->state == BS_UNASKED || key[0] == BSESSION_PRIVATE[0]) {
+    if (!slot || slot->session->state == BS_UNASKED || bs_key_is_private(key)) {
         return "-";
     }
     if (strcmp(key, ":tag") == 0) {

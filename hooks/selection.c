@@ -7,7 +7,6 @@
 #include "apr_strings.h"
 
 #include "config.h"
-#include "mod_bsession.h"
 
 /* ---- the directives ---- */
 
@@ -26,10 +25,24 @@ static void add_key(bs_selection_t *selection, const char *key, apr_pool_t *p)
     APR_ARRAY_PUSH(selection->keys, const char *) = key;
 }
 
+const char *bs_check_key(const char *directive, const char *key, apr_pool_t *p)
+{
+    if (!bs_key_valid(key, strlen(key))) {
+        return apr_psprintf(p, "%s: \"%s\" cannot be a key: 1 to 128 bytes of UTF-8, no control "
+                            "characters, not beginning with _bs", directive, key);
+    }
+    if (bs_key_is_private(key)) {
+        return apr_psprintf(p, "%s: \"%s\" belongs to a module of httpd, as all keys do that begin "
+                            "with " BSESSION_PRIVATE, directive, key);
+    }
+    return NULL;
+}
+
 const char *bs_selection_add(bs_selection_t *selection, const char *directive, const char *word,
                              apr_pool_t *p)
 {
     int off = strcasecmp(word, "off") == 0, all = strcasecmp(word, "all") == 0;
+    const char *wrong;
 
     if (selection->which != BS_UNSET && (off || all || selection->which != BS_SELECT_KEYS)) {
         return apr_psprintf(p, "%s takes Off, or All, or keys: not together", directive);
@@ -41,13 +54,9 @@ const char *bs_selection_add(bs_selection_t *selection, const char *directive, c
     if (strchr(word, ',')) {
         return apr_psprintf(p, "%s: keys are separated by spaces: \"%s\"", directive, word);
     }
-    if (!bs_key_valid(word, strlen(word))) {
-        return apr_psprintf(p, "%s: \"%s\" cannot be a key: 1 to 128 bytes of UTF-8, no control "
-                            "characters, not beginning with _bs", directive, word);
-    }
-    if (word[0] == BSESSION_PRIVATE[0]) {
-        return apr_psprintf(p, "%s: \"%s\" belongs to a module of httpd, as all keys do that begin "
-                            "with " BSESSION_PRIVATE, directive, word);
+    wrong = bs_check_key(directive, word, p);
+    if (wrong) {
+        return wrong;
     }
     selection->which = BS_SELECT_KEYS;
     add_key(selection, word, p);
@@ -63,7 +72,7 @@ static void all_fields(bs_selected_t *selected, const bs_table_t *table)
     for (i = 0; i < table->fields.count; i++) {
         const bsession_field_t *field = &table->fields.list[i];
 
-        if (field->name.data[0] != BSESSION_PRIVATE[0]) {
+        if (!bs_key_is_private(field->name.data)) {
             selected->list[selected->count++] = field;
         }
     }

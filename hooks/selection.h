@@ -20,6 +20,9 @@ typedef struct {
     apr_array_header_t *keys;           /* of const char *, with BS_SELECT_KEYS */
 } bs_selection_t;
 
+/** NULL, or a sentence: this cannot be a key, or not one that a configuration may name. */
+const char *bs_check_key(const char *directive, const char *key, apr_pool_t *p);
+
 /** One more word of the directive: Off, All or a key. NULL, or a sentence. */
 const char *bs_selection_add(bs_selection_t *selection, const char *directive, const char *word,
                              apr_pool_t *p);

@@ -9,7 +9,6 @@
 #include <apr_tables.h>
 
 #include "merge.h"
-#include "mod_bsession.h"
 
 static int hex(char c)
 {
@@ -67,7 +66,7 @@ static const char *parse_pair(bsession_field_t *pair, const char *text, apr_size
         return "a key is 1 to 128 bytes of UTF-8, urlencoded, without control characters, and does "
                "not begin with _bs";
     }
-    if (pair->name.data[0] == BSESSION_PRIVATE[0]) {
+    if (bs_key_is_private(pair->name.data)) {
         return "a key that begins with " BSESSION_PRIVATE " belongs to a module of httpd";
     }
     if (form == BS_NAMES) {

@@ -53,17 +53,12 @@ class Gate:
             self.answer = future.result()
 
 
-class Backend:
-    """An application behind mod_proxy_http, byte for byte: it answers each request with the headers
-    that the test has put into `headers`, and the raw head of the request as the body."""
+class Listener:
+    """Each connection is answered by a thread of its own."""
 
     def __init__(self):
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.port = self.socket.getsockname()[1]
-        self.headers = []
-        self.status = "200 OK"
-        self.raw = None                 # the whole answer, instead of one made of these
-        self.upgrades = False           # it answers `Upgrade` with a 101, and closes
         threading.Thread(target=self._serve, daemon=True).start()
 
     def _serve(self):
@@ -73,6 +68,23 @@ class Backend:
             except OSError:
                 return                  # closed
             threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
+
+    def close(self):
+        # wakes accept()
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self.socket.close()
+
+
+class Backend(Listener):
+    """An application behind mod_proxy_http, byte for byte: it answers each request with the headers
+    that the test has put into `headers`, and the raw head of the request as the body."""
+
+    def __init__(self):
+        self.headers = []
+        self.status = "200 OK"
+        self.raw = None                 # the whole answer, instead of one made of these
+        self.upgrades = False           # it answers `Upgrade` with a 101, and closes
+        super().__init__()
 
     def _answer(self, connection):
         with connection:
@@ -97,33 +109,18 @@ class Backend:
                      f"Content-Length: {len(head)}", *self.headers]
             connection.sendall("\r\n".join(lines).encode() + b"\r\n\r\n" + head)
 
-    def close(self):
-        # wakes accept()
-        self.socket.shutdown(socket.SHUT_RDWR)
-        self.socket.close()
 
-
-class Fastcgi:
+class Fastcgi(Listener):
     """An application behind mod_proxy_fcgi: its answer is the environment that it was given."""
 
     HEAD = struct.Struct(">BBHHBx")     # version, type, request, length, padding
     END, PARAMS, STDIN, STDOUT = 3, 4, 5, 6
 
-    def __init__(self):
-        self.socket = socket.create_server(("127.0.0.1", 0))
-        self.port = self.socket.getsockname()[1]
-        threading.Thread(target=self._serve, daemon=True).start()
+    def _answer(self, connection):
+        with connection, connection.makefile("rb") as stream:
+            self._records(connection, stream)
 
-    def _serve(self):
-        while True:
-            try:
-                connection, _ = self.socket.accept()
-            except OSError:
-                return                  # closed
-            with connection, connection.makefile("rb") as stream:
-                self._answer(connection, stream)
-
-    def _answer(self, connection, stream):
+    def _records(self, connection, stream):
         params = b""
         while True:
             head = stream.read(self.HEAD.size)
@@ -153,11 +150,6 @@ class Fastcgi:
             value, at = length(at)
             yield params[at:at + name], params[at + name:at + name + value]
             at += name + value
-
-    def close(self):
-        # wakes accept()
-        self.socket.shutdown(socket.SHUT_RDWR)
-        self.socket.close()
 
 
 class Fault:

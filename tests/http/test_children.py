@@ -159,7 +159,7 @@ def test_a_stopped_child(start, build):
         def work(c):
             while not stop.is_set():
                 try:
-                    c.results("incr=n:1", timeout=30)
+                    c.probe("incr=n:1", timeout=30)     # a 503 where others found it holding the lock
                 except OSError:
                     return
         busy = [threading.Thread(target=work, args=(c,)) for c, pid in connections if pid == victim]
@@ -180,7 +180,8 @@ def test_a_stopped_child(start, build):
                 t.join(30)
         for c, _ in connections:
             c.close()
-    wait_until(lambda: client.probe("get=a").results == ["=1"], "all to be well again")
+        # where it was stopped under the lock, the store was left alone, and still is for a while
+        wait_until(lambda: client.probe("get=a").results == ["=1"], "all to be well again", 60)
 
 
 def test_anonymous_requests_make_no_record(start, build, full):

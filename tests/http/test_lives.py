@@ -24,6 +24,7 @@ def server(start):
                  + place % ("write", "write", "", "BSessionIdleTimeout 100s\nBSessionSlide write")
                  + place % ("access", "access", "", "BSessionIdleTimeout 2s\nBSessionSlide access")
                  + place % ("passive", "write", "", "BSession Passive\nBSessionIdleTimeout 1000s")
+                 + place % ("longwrite", "write", "", "BSessionIdleTimeout 1000s\nBSessionSlide write")
                  + place % ("long", "write", "", "BSessionIdleTimeout 1000s")
                  + place % ("longer", "longer", "", "BSessionIdleTimeout 30d\nBSessionAbsoluteTimeout Off")
                  + place % ("follow", "follow", "Lifetime=idle", "BSessionIdleTimeout 2s"))
@@ -92,6 +93,7 @@ def test_slide_write(client):
     client.results("set=a:1", at="/write")
     end = ends(client, "/write")
     client.results("get=a", at="/write")
+    client.results("get=a", at="/longwrite")
     assert abs(ends(client, "/write") - end) < ABOUT
     client.results("set=a:2", at="/long")
     later = ends(client, "/write")

@@ -213,6 +213,14 @@ def test_saving_is_told_behind_an_error_document(start):
     assert client.results("get=a") == ["=1"]
 
 
+def test_who_is_told_of_a_save_may_refuse_the_answer(client):
+    """It is one 503, whatever the place says of outages."""
+    answer = client.probe("set=a:1", headers={"Probe-Refuses": "1"})
+    assert answer.status == 503 and int(answer.header("Retry-After")) >= 1
+    assert "set ok" not in answer.text and answer.cookies == []
+    assert client.results("get=a") == ["-"]
+
+
 # ---- older headers
 
 def test_a_module_built_against_an_older_header(start, build):

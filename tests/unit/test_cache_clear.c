@@ -298,22 +298,24 @@ END_TEST
 
 /* ---- each ---- */
 
+#define SEEN 100
+
 static apr_status_t collect(void *baton, const bsession_bytes_t *key,
                             const bsession_bytes_t *value)
 {
     char *seen = baton;
 
-    strncat(seen, key->data, key->len);
-    strcat(seen, "=");
-    strncat(seen, value->data, value->len);
-    strcat(seen, ";");
+    apr_size_t len = strlen(seen);
+
+    apr_snprintf(seen + len, SEEN - len, "%.*s=%.*s;", (int)key->len, key->data, (int)value->len,
+                 value->data);
     return strlen(seen) > 20 ? APR_EOF : APR_SUCCESS;
 }
 
 START_TEST(each_shows_this_cache)
 {
     bs_cache_t other = cache_named("others");
-    char seen[100] = "";
+    char seen[SEEN] = "";
 
     bed_is(cache_set(&cache, "a", "1"), APR_SUCCESS);
     bed_is(cache_set(&other, "b", "2"), APR_SUCCESS);
