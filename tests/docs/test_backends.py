@@ -9,6 +9,7 @@ from pages import TOP
 
 sys.path.append(str(TOP / "tests" / "stores"))
 
+from redis_layouts import LAYOUT_ACL, SENTINEL_ACL  # noqa: E402
 from redis_server import ACL, Redis  # noqa: E402
 
 PAGE = (TOP / "docs" / "backends.md").read_text()
@@ -29,6 +30,15 @@ def options_of_the_code():
 def the_user():
     """The line of redis.conf."""
     return re.search(r"(?m)^user web .*$", PAGE)[0]
+
+
+def test_what_sentinel_and_a_cluster_need_beyond_it():
+    """The layouts of the tests run with these rights, and the page names each of them, and no others."""
+    def rights(heading):
+        return set(re.findall(r"`(\+\S+?)`", PAGE[PAGE.index(heading):].split("\n### ")[0]))
+    servers = set(LAYOUT_ACL.removeprefix(ACL).split())
+    assert rights("### Behind Sentinel") == servers - {"+asking", "+cluster|slots"} | set(SENTINEL_ACL.split())
+    assert rights("### As a Cluster") == servers - {"+role"}
 
 
 @pytest.fixture
