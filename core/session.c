@@ -4,7 +4,6 @@
 
 #include <string.h>
 
-#include "log.h"
 #include "mod_bsession.h"
 
 /* With less life left than this (or a tenth of the idle time) the touch does not wait for the
@@ -100,90 +99,6 @@ void bs_session_lose(bs_session_t *s)
 }
 
 /* ---- finding it ---- */
-
-static apr_status_t corrupt(bs_session_t *s, const bsession_key_t *key)
-{
-    char tag[BS_TAG_SIZE];
-
-    bs_key_tag(key, tag);
-    bs_log(s->where, BS_LOG_WARNING, "store %s: the record of session %s is damaged or of another "
-           "version; the session counts as empty", s->terms.store->name, tag);
-    return APR_NOTFOUND;
-}
-
-static apr_status_t digest_of(const bs_session_t *s, const bs_token_t *token,
-                              unsigned char digest[BS_DIGEST_SIZE])
-{
-    bs_digest_memo_t *memo = s->memo;
-    apr_status_t status;
-
-    if (memo && memo->filled && bs_digest_equal(memo->verifier, token->verifier)) {
-        memcpy(digest, memo->digest, BS_DIGEST_SIZE);
-        return APR_SUCCESS;
-    }
-    status = bs_token_digest(token, digest);
-    if (memo && status == APR_SUCCESS) {
-        memcpy(memo->verifier, token->verifier, BS_VERIFIER_SIZE);
-        memcpy(memo->digest, digest, BS_DIGEST_SIZE);
-        memo->filled = 1;
-    }
-    return status;
-}
-
-/** What the record says of this token: APR_SUCCESS, APR_NOTFOUND, BSESSION_EGONE (retired just
- *  now). */
-static apr_status_t judge(const bs_session_t *s, const bs_meta_t *meta, const bs_token_t *token)
-{
-    unsigned char digest[BS_DIGEST_SIZE];
-    apr_time_t now = s->used_at;
-    int i;
-
-    if (memcmp(meta->realm, s->terms.realm, BS_REALM_SIZE) != 0
-        || (s->terms.absolute && now >= meta->created + s->terms.absolute)) {
-        return APR_NOTFOUND;
-    }
-    if (digest_of(s, token, digest) != APR_SUCCESS) {
-        return APR_EGENERAL;
-    }
-    if (bs_digest_equal(digest, meta->digest)) {
-        return APR_SUCCESS;
-    }
-    for (i = 0; i < meta->nretired; i++) {
-        if (now < meta->retired[i].at + BS_STRAGGLER_TIME
-            && bs_digest_equal(digest, meta->retired[i].digest)) {
-            return BSESSION_EGONE;
-        }
-    }
-    return APR_NOTFOUND;
-}
-
-/** On success the session's record, meta and key are this token's; otherwise they are untouched. */
-apr_status_t bs_session_find(bs_session_t *s, const bs_token_t *token, apr_time_t deadline)
-{
-    bs_caller_t caller;
-    bsession_record_t record;
-    bsession_key_t key;
-    bs_meta_t meta;
-    apr_status_t status;
-
-    s->used_at = apr_time_now();
-    caller = bs_session_caller(s, deadline ? deadline : s->used_at + s->terms.store->timeout);
-    bs_token_key(token, &key);
-    status = bs_store_load(s->terms.store, &caller, &key, &record);
-    if (status == APR_SUCCESS) {
-        status = bs_meta_read(&meta, &record.meta);
-    }
-    if (status == APR_SUCCESS) {
-        status = judge(s, &meta, token);
-    }
-    if (status == APR_SUCCESS) {
-        s->record = record;
-        s->meta = meta;
-        s->key = key;
-        s->stale = 0;
-    }
-    return status == BSESSION_ECORRUPT ? corrupt(s, &key) : status;
-}
 
 static void found(bs_session_t *s, const bs_token_t *token)
 {
@@ -454,7 +369,10 @@ apr_status_t bs_session_touch(bs_session_t *s, apr_time_t deadline)
         return renew(s, deadline);
     }
     s->touched = 1;
-    status = bs_store_touch(s->terms.store, &caller, &s->key, end);
+    status = bs_store_touch(s->home, &caller, &s->key, end);
+    if (status == APR_NOTFOUND && s->home == s->terms.older) {      /* moved since we loaded it? */
+        status = bs_store_touch(s->terms.store, &caller, &s->key, end);
+    }
     if (status == APR_SUCCESS) {
         s->record.expires = end;
     }

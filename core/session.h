@@ -31,6 +31,7 @@
 /** How a session lives; pinned by the place that opened it. */
 typedef struct {
     bs_store_t          *store;
+    bs_store_t          *older;             /* BSessionMigrateFrom, or NULL */
     unsigned char        realm[BS_REALM_SIZE];
     apr_interval_time_t  idle;
     apr_interval_time_t  absolute;          /* 0 = off */
@@ -75,6 +76,7 @@ typedef struct {
     bs_token_t         presented[BS_PRESENTED_MAX];
     int                npresented;
     bs_token_t         token;               /* while PRESENT */
+    bs_store_t        *home;                /* where it is: terms.store, or still terms.older */
     bsession_key_t     key;
     bsession_record_t  record;              /* as stored: revision, expires, epoch */
     bs_meta_t          meta;
@@ -137,7 +139,15 @@ apr_int64_t   bs_session_seconds_left(const bs_session_t *s, apr_time_t now);
 void          bs_session_limit(bs_session_t *s, apr_size_t max_bytes, apr_size_t max_fields);
 
 /* Between the files. */
+
+/** Looks a token up. On success the session's home, record, meta and key are this token's; otherwise
+ *  they are untouched. BSESSION_EGONE: it was retired just now. */
 apr_status_t  bs_session_find(bs_session_t *s, const bs_token_t *token, apr_time_t deadline);
+/** A save of what is still in the older store. APR_EMISMATCH: somebody was faster; find it again. */
+apr_status_t  bs_session_move(bs_session_t *s, const bs_caller_t *caller, const bsession_save_t *wanted,
+                              bsession_saved_t *saved);
+/** The end of what this request's token may speak for, in both stores. */
+apr_status_t  bs_session_remove(bs_session_t *s, apr_time_t deadline);
 apr_time_t    bs_session_new_end(const bs_session_t *s, apr_time_t now);
 void          bs_session_lose(bs_session_t *s);
 apr_status_t  bs_session_failed(bs_session_t *s, apr_status_t status);

@@ -89,6 +89,7 @@ static apr_status_t create_once(bs_session_t *s, apr_time_t deadline)
         s->record.expires = 0;
         settle(s, &draft);
         s->state = BS_PRESENT;
+        s->home = s->terms.store;
         s->cookie = BS_COOKIE_SET;
         bs_session_happened(s, BS_CREATED);
     }
@@ -144,7 +145,7 @@ static apr_status_t update_once(bs_session_t *s, apr_time_t deadline)
     draft_t draft = { .save.mode = BSESSION_MERGE };
     apr_time_t now = apr_time_now();
     apr_status_t status = APR_SUCCESS;
-    int rotating = s->rotating;
+    int rotating = s->rotating, moving = s->home == s->terms.older;
 
     draft.token = s->token;
     draft.meta = s->meta;
@@ -161,9 +162,10 @@ static apr_status_t update_once(bs_session_t *s, apr_time_t deadline)
         return status;
     }
     draft_record(&draft, s);
-    status = bs_store_save(s->terms.store, &caller, &s->key, &draft.save, &draft.saved);
+    status = moving ? bs_session_move(s, &caller, &draft.save, &draft.saved)
+                    : bs_store_save(s->terms.store, &caller, &s->key, &draft.save, &draft.saved);
     if (status == APR_SUCCESS) {
-        s->stale = draft.saved.revision != draft.save.base + 1;
+        s->stale = !moving && draft.saved.revision != draft.save.base + 1;
         settle(s, &draft);
         if (rotating || (s->terms.cookie_follows && draft.record.expires != BSESSION_KEEP)) {
             s->cookie = BS_COOKIE_SET;
@@ -318,28 +320,6 @@ apr_status_t bs_session_save(bs_session_t *s, apr_time_t deadline)
 
 /* ---- the end of a session ---- */
 
-/** The record goes at the revision that this request may speak for: after another request's
- *  login it is no longer this one's to destroy. */
-static apr_status_t remove_record(bs_session_t *s, apr_time_t deadline)
-{
-    bs_caller_t caller = bs_session_caller(s, deadline);
-    apr_status_t status;
-    int tries;
-
-    caller.flags |= BSESSION_DURABLE;
-    for (tries = 0; ; tries++) {
-        status = bs_store_remove(s->terms.store, &caller, &s->key, s->record.revision);
-        if (status != APR_EMISMATCH || apr_time_now() >= deadline) {
-            return status == APR_EMISMATCH ? APR_TIMEUP : status;
-        }
-        bs_store_pause(tries, deadline);
-        status = bs_session_find(s, &s->token, deadline);
-        if (status != APR_SUCCESS) {
-            return status;
-        }
-    }
-}
-
 apr_status_t bs_session_destroy(bs_session_t *s)
 {
     static const bsession_fields_t none;
@@ -349,7 +329,7 @@ apr_status_t bs_session_destroy(bs_session_t *s)
         return s->outage;
     }
     if (s->state == BS_PRESENT) {
-        status = remove_record(s, apr_time_now() + s->terms.store->timeout);
+        status = bs_session_remove(s, apr_time_now() + s->terms.store->timeout);
         if (status == BSESSION_EGONE) {
             bs_session_lose(s);
             return status;

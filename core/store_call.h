@@ -29,7 +29,9 @@ typedef enum {
 typedef enum {
     BS_CREATED, BS_ROTATED, BS_DESTROYED,
     BS_UNKNOWN_TOKENS,          /* of the right form, and nothing is there: expired, evicted, invented */
-    BS_DROPPED_CHANGES, BS_RETIRED_TOKENS, BS_EVENTS
+    BS_DROPPED_CHANGES, BS_RETIRED_TOKENS,
+    BS_MIGRATED,                /* sessions that came here from the store of BSessionMigrateFrom */
+    BS_EVENTS
 } bs_event_t;
 
 /** How long calls took: bucket n counts those of 2^n up to 2^(n+1) nanoseconds. */

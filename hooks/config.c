@@ -52,6 +52,7 @@ void *bs_merge_dir_conf(apr_pool_t *p, void *outer, void *inner)
     merged->said = 1;
     INHERIT(mode, BS_UNSET);
     INHERIT(use, NULL);
+    INHERIT(older, NULL);
     INHERIT(cookie, NULL);
     merged->brief = in->cookie ? in->brief : out->brief;
     INHERIT(idle, BS_UNSET);
@@ -116,6 +117,11 @@ bs_store_conf_t *bs_conf_store(const bs_dir_conf_t *conf, const server_rec *s)
     return conf->use ? conf->use : bs_server_conf(s)->stores->fallback;
 }
 
+bs_store_conf_t *bs_conf_older(const bs_dir_conf_t *conf)
+{
+    return conf->older && conf->older->store.name ? conf->older : NULL;
+}
+
 #define OR_DEFAULT(value, standard) ((value) != BS_UNSET ? (value) : (standard))
 
 apr_size_t bs_conf_max_bytes(const bs_dir_conf_t *conf)
@@ -131,8 +137,13 @@ apr_size_t bs_conf_max_fields(const bs_dir_conf_t *conf)
 void bs_conf_terms(const bs_dir_conf_t *conf, bs_store_t *store, const server_rec *s,
                    bs_terms_t *terms)
 {
+    bs_store_conf_t *older = bs_conf_older(conf);
+
     memset(terms, 0, sizeof *terms);
     terms->store = store;
+    if (older && older->store.shared && &older->store != store) {
+        terms->older = &older->store;
+    }
     memcpy(terms->realm, bs_server_conf(s)->realm_digest, BS_REALM_SIZE);
     terms->idle = OR_DEFAULT(conf->idle, DEFAULT_IDLE);
     terms->absolute = OR_DEFAULT(conf->absolute, DEFAULT_ABSOLUTE);
@@ -200,26 +211,46 @@ static const char *set_store(cmd_parms *cmd, void *dir, int argc, char *const ar
     return wrong ? wrong : bs_define_store(cmd, argc, argv);
 }
 
-static const char *set_use(cmd_parms *cmd, void *dir, const char *name)
+/** The store of this name; from .htaccess one that is defined already, otherwise NULL. */
+static bs_store_conf_t *named_store(cmd_parms *cmd, bs_dir_conf_t *conf, const char *name)
 {
-    bs_dir_conf_t *conf = speak(dir);
     bs_stores_t *stores = bs_server_conf(cmd->server)->stores;
     int i;
 
     if (!from_htaccess(cmd)) {
-        conf->use = bs_name_store(stores, name, position(cmd), cmd->pool);
         remember_place(cmd, conf);
-        return NULL;
+        return bs_name_store(stores, name, position(cmd), cmd->pool);
     }
     for (i = 0; i < stores->list->nelts; i++) {
         bs_store_conf_t *store = APR_ARRAY_IDX(stores->list, i, bs_store_conf_t *);
 
         if (strcmp(store->store.name, name) == 0 && store->store.provider) {
-            conf->use = store;
-            return NULL;
+            return store;
         }
     }
-    return apr_psprintf(cmd->pool, "BSessionUse: no BSessionStore defines \"%s\"", name);
+    return NULL;
+}
+
+static const char *no_such_store(const cmd_parms *cmd, const char *name)
+{
+    return apr_psprintf(cmd->pool, "%s: no BSessionStore defines \"%s\"", cmd->cmd->name, name);
+}
+
+static const char *set_use(cmd_parms *cmd, void *dir, const char *name)
+{
+    bs_dir_conf_t *conf = speak(dir);
+
+    conf->use = named_store(cmd, conf, name);
+    return conf->use ? NULL : no_such_store(cmd, name);
+}
+
+static const char *set_older(cmd_parms *cmd, void *dir, const char *name)
+{
+    static bs_store_conf_t off;
+    bs_dir_conf_t *conf = speak(dir);
+
+    conf->older = strcasecmp(name, "Off") == 0 ? &off : named_store(cmd, conf, name);
+    return conf->older ? NULL : no_such_store(cmd, name);
 }
 
 /** Whether an earlier word, from this one on, has the same name before its =. */
@@ -391,6 +422,8 @@ const command_rec bs_directives[] = {
                   "Off, On, ReadOnly or Passive"),
     AP_INIT_TAKE1("BSessionUse", set_use, NULL, RSRC_CONF | OR_AUTHCFG,
                   "the name of a BSessionStore"),
+    AP_INIT_TAKE1("BSessionMigrateFrom", set_older, NULL, RSRC_CONF | OR_AUTHCFG,
+                  "the name of the BSessionStore where sessions were kept before, or Off"),
     AP_INIT_TAKE_ARGV("BSessionCookie", set_cookie, NULL, RSRC_CONF | OR_AUTHCFG,
                       "a name, and attributes such as SameSite=Strict"),
     AP_INIT_TAKE1("BSessionIdleTimeout", set_idle, NULL, RSRC_CONF | OR_AUTHCFG,

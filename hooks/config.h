@@ -22,7 +22,8 @@ typedef enum { BS_OFF, BS_ON, BS_READONLY, BS_PASSIVE } bs_mode_t;
 /* ---- the stores: one list for the whole server, in pconf ---- */
 
 typedef struct {
-    bs_store_t store;               /* store.provider is NULL while it is only named, by BSessionUse */
+    bs_store_t store;               /* store.provider is NULL while it is only named, by a
+                                       BSessionUse or BSessionMigrateFrom */
     const char *definition;         /* url and options as configured, to compare a second one */
     const char *named_at;           /* "file:line" of who named it */
     int         implied;            /* the memory: store of a configuration that defines none */
@@ -41,6 +42,7 @@ typedef struct {
     int                  said;              /* a directive of ours stands here */
     int                  mode;              /* bs_mode_t */
     bs_store_conf_t     *use;
+    bs_store_conf_t     *older;             /* BSessionMigrateFrom; one without a name: Off */
     bs_cookie_t         *cookie;
     int                  brief;             /* the cookie is .htaccess's, and lives as long as the
                                                one request it was read for */
@@ -96,6 +98,8 @@ static inline int bs_mode(const bs_dir_conf_t *conf)
 
 const bs_cookie_t *bs_conf_cookie(const bs_dir_conf_t *conf);
 bs_store_conf_t   *bs_conf_store(const bs_dir_conf_t *conf, const server_rec *s);
+/** Where sessions from before a change of the store are, or NULL. */
+bs_store_conf_t   *bs_conf_older(const bs_dir_conf_t *conf);
 apr_size_t         bs_conf_max_bytes(const bs_dir_conf_t *conf);
 apr_size_t         bs_conf_max_fields(const bs_dir_conf_t *conf);
 /** All but the limits, which are those of the place that asks last: see bs_slot_of(). */

@@ -235,8 +235,8 @@ static int check_names(const bs_stores_t *stores, const server_rec *s)
         const bs_store_conf_t *store = APR_ARRAY_IDX(stores->list, i, bs_store_conf_t *);
 
         if (!store->store.provider) {
-            ap_log_error(APLOG_MARK, APLOG_CRIT, 0, s, "%s: BSessionUse: no BSessionStore defines "
-                         "\"%s\"", store->named_at, store->store.name);
+            ap_log_error(APLOG_MARK, APLOG_CRIT, 0, s, "%s: no BSessionStore defines \"%s\"",
+                         store->named_at, store->store.name);
             status = HTTP_INTERNAL_SERVER_ERROR;
         }
     }
@@ -278,6 +278,26 @@ static int check_choice(const bs_stores_t *stores, const server_rec *s, apr_pool
         if (bs_mode(conf) != BS_OFF && !conf->use && !some_place_chooses(stores, place->server)) {
             ap_log_error(APLOG_MARK, APLOG_CRIT, 0, s, "%s: of several stores none is called "
                          "\"default\": say which with BSessionUse", place->at);
+            return HTTP_INTERNAL_SERVER_ERROR;
+        }
+    }
+    return OK;
+}
+
+/** A place whose sessions are to move to where they are already. */
+static int check_moves(const bs_stores_t *stores, apr_pool_t *p)
+{
+    int i;
+
+    for (i = 0; i < stores->places->nelts; i++) {
+        const bs_place_t *place = &APR_ARRAY_IDX(stores->places, i, bs_place_t);
+        const bs_dir_conf_t *conf = effective(place, p);
+        const bs_store_conf_t *older = bs_conf_older(conf);
+
+        if (place->conf->older && older && older == bs_conf_store(conf, place->server)) {
+            ap_log_error(APLOG_MARK, APLOG_CRIT, 0, place->server, "%s: BSessionMigrateFrom %s: this is "
+                         "the store in use: name another one, where the sessions were before",
+                         place->at, older->store.name);
             return HTTP_INTERNAL_SERVER_ERROR;
         }
     }
@@ -351,7 +371,7 @@ int bs_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, serv
         || bs_check_socaches(pconf, s) != OK) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }
-    if (check_choice(stores, s, ptemp) != OK) {
+    if (check_choice(stores, s, ptemp) != OK || check_moves(stores, ptemp) != OK) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     warn_of_shared_cookies(stores, ptemp);

@@ -19,6 +19,7 @@ typedef struct {
 } order_t;
 
 bs_store_t        bed_store;
+bs_store_t        bed_older;
 bs_terms_t        bed_terms;
 bs_store_shared_t bed_shared;
 
@@ -284,18 +285,25 @@ static bsession_call_t direct(void)
     return call;
 }
 
-static void open_store(void)
+static bsession_backend_t *open_memory(const char *name)
 {
     static bsession_services_t services;
     static const bsession_option_t size = { "size", "8M" };
     bsession_options_t options = { (bsession_option_t *)&size, 1 };
     bsession_call_t call = direct();
-    bs_breaker_rule_t rule = BS_BREAKER_DEFAULT;
+    bsession_backend_t *backend;
 
     bs_services_init(&services, pool);
-    ck_assert_ptr_null(bsession_memory_provider.create(&bed_store.backend, "bed", "memory:",
-                                                       &options, &services, pool));
-    ck_assert_int_eq(bsession_memory_provider.open(bed_store.backend, -1, -1, &call), APR_SUCCESS);
+    ck_assert_ptr_null(bsession_memory_provider.create(&backend, name, "memory:", &options, &services,
+                                                       pool));
+    ck_assert_int_eq(bsession_memory_provider.open(backend, -1, -1, &call), APR_SUCCESS);
+    return backend;
+}
+
+static void open_store(void)
+{
+    bs_breaker_rule_t rule = BS_BREAKER_DEFAULT;
+
     provider = bsession_memory_provider;
     provider.load = bed_load;
     provider.save = bed_save;
@@ -304,10 +312,23 @@ static void open_store(void)
     provider.scan = bed_scan;
     provider.node_of = NULL;            /* one breaker, so that what it does can be told */
     bed_store.name = "bed";
+    bed_store.backend = open_memory("bed");
     bed_store.provider = &provider;
     bed_store.timeout = apr_time_from_sec(60);
     bed_store.breaker = rule;
     bed_store.shared = &bed_shared;
+}
+
+void bed_change_store(void)
+{
+    static bs_store_shared_t shared;
+
+    memset(&shared, 0, sizeof(shared));
+    bed_older = bed_store;
+    bed_older.name = "older";
+    bed_older.shared = &shared;
+    bed_store.backend = open_memory("newer");
+    bed_terms.older = &bed_older;
 }
 
 void bed_setup(void)
@@ -351,13 +372,18 @@ apr_uint64_t bed_records(void)
 
 bed_stored_t *bed_stored(const bs_token_t *token)
 {
+    return bed_stored_in(&bed_store, token);
+}
+
+bed_stored_t *bed_stored_in(const bs_store_t *store, const bs_token_t *token)
+{
     bed_stored_t *stored = apr_pcalloc(pool, sizeof(*stored));
     bsession_call_t call = direct();
     bsession_key_t key;
     apr_status_t status;
 
     bs_token_key(token, &key);
-    status = bsession_memory_provider.load(bed_store.backend, &key, &stored->record, &call);
+    status = bsession_memory_provider.load(store->backend, &key, &stored->record, &call);
     if (status == APR_NOTFOUND) {
         return NULL;
     }

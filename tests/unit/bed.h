@@ -21,6 +21,7 @@
 #define BED_OUTAGE   APR_ECONNREFUSED
 
 extern bs_store_t        bed_store;
+extern bs_store_t        bed_older;         /* after bed_change_store() */
 extern bs_terms_t        bed_terms;         /* of the sessions opened next */
 extern bs_store_shared_t bed_shared;
 
@@ -36,6 +37,9 @@ void bed_answer(bs_verb_t verb, apr_status_t status, int times);
 void bed_lose_answers(bs_verb_t verb, int times);
 /** Once, before the next call of this verb. */
 void bed_before(bs_verb_t verb, void (*happen)(void));
+/** Sessions are kept in another store from now on, and what is there moves: BSessionMigrateFrom. Orders
+ *  are for the next call to whichever of the two, and calls are counted together. */
+void bed_change_store(void);
 /** MERGE is applied to what is stored, as Redis does it. */
 void bed_merge_in_place(void);
 /** The store loads many at once; a call of it counts as one load. */
@@ -65,6 +69,7 @@ typedef struct {
 
 /** NULL where nothing live is. */
 bed_stored_t *bed_stored(const bs_token_t *token);
+bed_stored_t *bed_stored_in(const bs_store_t *store, const bs_token_t *token);
 /** Takes the place of what is stored. */
 void          bed_put(const bs_token_t *token, bed_stored_t *stored);
 /** A value, or NULL. */

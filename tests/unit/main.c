@@ -25,6 +25,7 @@ static Suite *(*const suites[])(void) = {
     session_threads_suite,
     session_told_suite,
     session_life_suite,
+    session_move_suite,
     cache_suite,
     cache_clear_suite,
     cache_broken_suite,

@@ -1,0 +1,113 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/*
+ * Where a site changes its store, BSessionMigrateFrom names the older one, and here are the two things
+ * that then concern both: a session moves when it is saved, and ends in both.
+ *
+ * A move creates the record in the store in use, and then removes it from the older one at the revision
+ * that was loaded. Whoever looks a token up asks the store in use first, so from the creation on that
+ * record is the one. Who ends a session that he found in the older store removes it there first. So
+ * either he finds that it has moved, and ends it where it is now, or the mover finds that it has
+ * ended, and takes back what it made: no session comes back.
+ */
+
+#include "session.h"
+
+#include "token.h"
+
+static apr_status_t take_back(const bs_session_t *s, const bs_caller_t *caller, apr_uint64_t revision)
+{
+    return bs_store_remove(s->terms.store, caller, &s->key, revision);
+}
+
+/** The record is in both stores. If it was ended in the older one meanwhile, what we made goes, whatever
+ *  others did to it; if somebody who knows of one store only has changed it there, only while nobody has
+ *  built on it. */
+static apr_status_t leave_older(bs_session_t *s, const bs_caller_t *caller, apr_uint64_t made)
+{
+    apr_status_t status = bs_store_remove(s->terms.older, caller, &s->key, s->record.revision), undone;
+
+    switch (status) {
+    case APR_SUCCESS:
+        return APR_SUCCESS;
+    case APR_NOTFOUND:
+        undone = take_back(s, caller, 0);
+        return bs_is_outage(undone) ? undone : APR_NOTFOUND;
+    case APR_EMISMATCH:
+        undone = take_back(s, caller, made);
+        if (undone == APR_EMISMATCH) {          /* somebody has built on it: that is the session now */
+            undone = bs_store_remove(s->terms.older, caller, &s->key, 0);
+            return undone == APR_NOTFOUND ? APR_SUCCESS : undone;
+        }
+        return bs_is_outage(undone) ? undone : APR_EMISMATCH;
+    default:                                    /* unknown: if it was ended there, it must not live here */
+        take_back(s, caller, made);
+        return status;
+    }
+}
+
+apr_status_t bs_session_move(bs_session_t *s, const bs_caller_t *caller, const bsession_save_t *wanted,
+                             bsession_saved_t *saved)
+{
+    bsession_record_t record = *wanted->record;
+    bsession_save_t save = *wanted;
+    bs_caller_t durably = *caller;
+    apr_status_t status = bs_random_revision(&save.base);
+
+    if (status != APR_SUCCESS) {
+        return status;
+    }
+    if (record.expires == BSESSION_KEEP) {
+        record.expires = s->record.expires;
+    }
+    save.mode = BSESSION_CREATE;
+    save.record = &record;
+    status = bs_store_save(s->terms.store, caller, &s->key, &save, saved);
+    if (status != APR_SUCCESS) {
+        return status == APR_EEXIST ? APR_EMISMATCH : status;
+    }
+    durably.flags |= BSESSION_DURABLE;
+    status = leave_older(s, &durably, save.base);
+    if (status == APR_SUCCESS) {
+        saved->revision = save.base;
+        s->home = s->terms.store;
+        bs_store_count(s->terms.store, BS_MIGRATED);
+    }
+    return status;
+}
+
+/* ---- the end ---- */
+
+/** It goes at the revision that this request may speak for: after another request's login it is no
+ *  longer this one's to destroy. */
+apr_status_t bs_session_remove(bs_session_t *s, apr_time_t deadline)
+{
+    bs_caller_t caller = bs_session_caller(s, deadline);
+    apr_status_t status;
+    int tries;
+
+    caller.flags |= BSESSION_DURABLE;
+    for (tries = 0; ; tries++) {
+        int moved;
+
+        status = bs_store_remove(s->home, &caller, &s->key, s->record.revision);
+        moved = status == APR_NOTFOUND && s->home == s->terms.older;
+        if (!moved && status != APR_EMISMATCH) {
+            break;
+        }
+        if (apr_time_now() >= deadline) {
+            return APR_TIMEUP;
+        }
+        bs_store_pause(tries, deadline);
+        status = bs_session_find(s, &s->token, deadline);
+        if (status != APR_SUCCESS) {
+            return status;
+        }
+    }
+    if (status == APR_SUCCESS && s->terms.older && s->home == s->terms.store) {
+        /* of a move that could not tell whether it was done something may be left */
+        status = bs_store_remove(s->terms.older, &caller, &s->key, 0);
+        return status == APR_NOTFOUND ? APR_SUCCESS : status;
+    }
+    return status;
+}

@@ -1,0 +1,388 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/* A site changes its store: sessions are found where they were, and move when they are saved. */
+
+#include "bed.h"
+
+#include <string.h>
+
+#include "mod_bsession.h"
+
+static bs_token_t    token;
+static bs_session_t *other;
+static bs_terms_t    old_terms;             /* of a server that knows of the older store only */
+
+static void move_setup(void)
+{
+    bed_setup();
+    token = bed_session("a", "1", "n", "10", NULL);
+    old_terms = bed_terms;
+    bed_change_store();
+    old_terms.store = &bed_older;
+}
+
+static bs_session_t *loaded(void)
+{
+    bs_session_t *s = bed_request(&token);
+
+    bed_is(bs_session_load(s), APR_SUCCESS);
+    return s;
+}
+
+static void save_other(void)
+{
+    bed_is(bs_session_save(other, 0), APR_SUCCESS);
+}
+
+static void destroy_other(void)
+{
+    bed_is(bs_session_destroy(other), APR_SUCCESS);
+}
+
+static int is_in(const bs_store_t *store)
+{
+    return bed_stored_in(store, &token) != NULL;
+}
+
+/* ---- one request ---- */
+
+START_TEST(what_is_only_read_stays)
+{
+    bs_session_t *s = loaded();
+
+    ck_assert_str_eq(bed_get(s, "a"), "1");
+    ck_assert_int_eq(bed_calls(BS_VERB_LOAD), 2);
+    bed_is(bs_session_save(s, 0), APR_SUCCESS);
+    ck_assert(is_in(&bed_older) && !is_in(&bed_store));
+    ck_assert_int_eq(bed_calls(BS_VERB_SAVE), 1);       /* the one that made it */
+    ck_assert_int_eq(s->cookie, BS_COOKIE_KEEP);
+}
+END_TEST
+
+START_TEST(what_is_saved_moves)
+{
+    bs_session_t *s = loaded();
+    apr_time_t created = s->meta.created;
+
+    bed_is(bed_set(s, "b", "2"), APR_SUCCESS);
+    bed_is(bs_session_incr(s, "n", 1, NULL), APR_SUCCESS);
+    bed_is(bs_session_save(s, 0), APR_SUCCESS);
+    ck_assert(is_in(&bed_store) && !is_in(&bed_older));
+    ck_assert_str_eq(bed_value(&token, "a"), "1");
+    ck_assert_str_eq(bed_value(&token, "b"), "2");
+    ck_assert_str_eq(bed_value(&token, "n"), "11");
+    ck_assert_int_eq(bed_stored(&token)->meta.created, created);
+    ck_assert_int_eq(s->cookie, BS_COOKIE_KEEP);
+    ck_assert_uint_eq(bed_events(BS_MIGRATED), 1);
+    ck_assert_uint_eq(bed_events(BS_CREATED), 0 + 1);   /* before the store was changed */
+    /* and from now on it is like any other */
+    bed_is(bed_set(s, "c", "3"), APR_SUCCESS);
+    bed_is(bs_session_save(s, 0), APR_SUCCESS);
+    ck_assert_str_eq(bed_get(loaded(), "c"), "3");
+    ck_assert_uint_eq(bed_events(BS_MIGRATED), 1);
+}
+END_TEST
+
+START_TEST(its_life_comes_along)
+{
+    bs_session_t *s;
+    bed_stored_t *stored = bed_stored_in(&bed_older, &token);
+    apr_time_t end = stored->record.expires + apr_time_from_sec(5000);
+    bsession_call_t call = { .deadline = apr_time_now() + apr_time_from_sec(60), .pool = pool };
+    bsession_key_t key;
+
+    bs_token_key(&token, &key);
+    bed_is(bed_older.provider->touch(bed_older.backend, &key, end, &call), APR_SUCCESS);
+    s = loaded();
+    bed_is(bed_set(s, "b", "2"), APR_SUCCESS);
+    bed_is(bs_session_save(s, 0), APR_SUCCESS);
+    ck_assert_int_eq(bed_stored(&token)->record.expires, end);
+    ck_assert_int_eq(s->record.expires, end);
+}
+END_TEST
+
+START_TEST(a_touch_goes_to_where_it_is)
+{
+    bs_session_t *s = bed_request(&token);
+    apr_time_t end = bed_stored_in(&bed_older, &token)->record.expires;
+
+    s->terms.idle *= 2;
+    bed_is(bs_session_touch(s, 0), APR_SUCCESS);
+    ck_assert(bed_stored_in(&bed_older, &token)->record.expires > end);
+    ck_assert(!is_in(&bed_store));
+    /* moved in between */
+    s = loaded();
+    other = loaded();
+    bed_is(bed_set(other, "b", "2"), APR_SUCCESS);
+    save_other();
+    s->terms.idle *= 4;
+    end = bed_stored(&token)->record.expires;
+    bed_is(bs_session_touch(s, 0), APR_SUCCESS);
+    ck_assert(bed_stored(&token)->record.expires > end);
+}
+END_TEST
+
+START_TEST(a_login_moves_and_rotates)
+{
+    bs_session_t *s = loaded(), *late;
+    bs_token_t before = token;
+
+    bed_is(bs_session_rotate(s), APR_SUCCESS);
+    bed_is(bs_session_save(s, 0), APR_SUCCESS);
+    ck_assert(!is_in(&bed_older));
+    ck_assert_int_eq(s->cookie, BS_COOKIE_SET);
+    late = bed_request(&before);
+    bed_is(bs_session_load(late), APR_NOTFOUND);
+    ck_assert_int_eq(late->state, BS_RETIRED);
+    bed_is(bs_session_load(bed_request(&s->token)), APR_SUCCESS);
+}
+END_TEST
+
+START_TEST(destroyed_before_it_moved)
+{
+    bed_is(bs_session_destroy(loaded()), APR_SUCCESS);
+    ck_assert(!is_in(&bed_older) && !is_in(&bed_store));
+    bed_is(bs_session_load(bed_request(&token)), APR_NOTFOUND);
+}
+END_TEST
+
+START_TEST(an_unknown_token_is_looked_up_in_both)
+{
+    bs_token_t unknown;
+
+    bed_is(bs_token_new(&unknown), APR_SUCCESS);
+    bed_is(bs_session_load(bed_request(&unknown)), APR_NOTFOUND);
+    ck_assert_int_eq(bed_calls(BS_VERB_LOAD), 3);
+}
+END_TEST
+
+START_TEST(a_new_session_is_made_in_the_store_in_use)
+{
+    bs_session_t *s = bed_request(NULL);
+
+    bed_is(bed_set(s, "a", "1"), APR_SUCCESS);
+    bed_is(bs_session_save(s, 0), APR_SUCCESS);
+    ck_assert_ptr_nonnull(bed_stored_in(&bed_store, &s->token));
+    ck_assert_ptr_null(bed_stored_in(&bed_older, &s->token));
+    ck_assert_uint_eq(bed_events(BS_MIGRATED), 0);
+}
+END_TEST
+
+/* ---- two requests ---- */
+
+START_TEST(two_movers_both_win)
+{
+    bs_session_t *s = loaded();
+
+    other = loaded();
+    bed_is(bed_set(s, "mine", "m"), APR_SUCCESS);
+    bed_is(bs_session_incr(s, "n", 5, NULL), APR_SUCCESS);
+    bed_is(bed_set(other, "theirs", "t"), APR_SUCCESS);
+    bed_is(bs_session_incr(other, "n", 100, NULL), APR_SUCCESS);
+    bed_before(BS_VERB_SAVE, save_other);
+    bed_is(bs_session_save(s, 0), APR_SUCCESS);
+    ck_assert_str_eq(bed_value(&token, "mine"), "m");
+    ck_assert_str_eq(bed_value(&token, "theirs"), "t");
+    ck_assert_str_eq(bed_value(&token, "n"), "115");
+    ck_assert(!is_in(&bed_older));
+    ck_assert_uint_eq(bed_events(BS_MIGRATED), 1);
+}
+END_TEST
+
+static void move_it(void)
+{
+    other = loaded();
+    bed_is(bed_set(other, "b", "2"), APR_SUCCESS);
+    save_other();
+}
+
+static void move_before_the_next_load(void)
+{
+    bed_before(BS_VERB_LOAD, move_it);
+}
+
+START_TEST(moved_between_the_two_looks)
+{
+    bs_session_t *s = bed_request(&token);
+
+    bed_before(BS_VERB_LOAD, move_before_the_next_load);
+    bed_is(bs_session_load(s), APR_SUCCESS);
+    ck_assert_str_eq(bed_get(s, "b"), "2");
+}
+END_TEST
+
+START_TEST(destroyed_while_it_moves)
+{
+    bs_session_t *s = loaded();
+
+    other = loaded();
+    bed_is(bed_set(s, "b", "2"), APR_SUCCESS);
+    bed_before(BS_VERB_REMOVE, destroy_other);  /* the record is in both by then */
+    bed_is(bs_session_save(s, 0), BSESSION_EGONE);
+    ck_assert(!is_in(&bed_older) && !is_in(&bed_store));
+    ck_assert_int_eq(s->state, BS_GONE);
+    ck_assert_uint_eq(bed_events(BS_MIGRATED), 0);
+}
+END_TEST
+
+/* What was built on a session that had ended goes with it. */
+static void build_on_it_and_destroy_it(void)
+{
+    bs_session_t *builder = loaded();
+
+    bed_is(bed_set(builder, "c", "3"), APR_SUCCESS);
+    bed_is(bs_session_save(builder, 0), APR_SUCCESS);
+    destroy_other();
+}
+
+START_TEST(destroyed_while_it_moves_and_others_use_it)
+{
+    bs_session_t *s = loaded();
+
+    other = loaded();
+    bed_is(bed_set(s, "b", "2"), APR_SUCCESS);
+    bed_before(BS_VERB_REMOVE, build_on_it_and_destroy_it);
+    bed_is(bs_session_save(s, 0), BSESSION_EGONE);
+    ck_assert(!is_in(&bed_older) && !is_in(&bed_store));
+}
+END_TEST
+
+START_TEST(destroyed_after_it_moved)
+{
+    bs_session_t *s = loaded();
+
+    move_it();
+    bed_is(bs_session_destroy(s), APR_SUCCESS);
+    ck_assert(!is_in(&bed_older) && !is_in(&bed_store));
+    ck_assert_int_eq(s->cookie, BS_COOKIE_DELETE);
+}
+END_TEST
+
+START_TEST(after_a_login_that_moved_it_others_cannot_destroy_it)
+{
+    bs_session_t *s = loaded(), *login = loaded();
+
+    bed_is(bs_session_rotate(login), APR_SUCCESS);
+    bed_is(bs_session_save(login, 0), APR_SUCCESS);
+    bed_is(bs_session_destroy(s), BSESSION_EGONE);
+    bed_is(bs_session_load(bed_request(&login->token)), APR_SUCCESS);
+}
+END_TEST
+
+/* A server that was not told of the new store changes what we have loaded. */
+static void change_in_the_older(void)
+{
+    bs_session_t *s = bs_session_open(pool, &old_terms, &token, 1, NULL, NULL);
+
+    bed_is(bed_set(s, "theirs", "t"), APR_SUCCESS);
+    bed_is(bs_session_incr(s, "n", 100, NULL), APR_SUCCESS);
+    bed_is(bs_session_save(s, 0), APR_SUCCESS);
+}
+
+START_TEST(changed_in_the_older_while_it_moves)
+{
+    bs_session_t *s = loaded();
+
+    bed_is(bed_set(s, "mine", "m"), APR_SUCCESS);
+    bed_is(bs_session_incr(s, "n", 5, NULL), APR_SUCCESS);
+    bed_before(BS_VERB_REMOVE, change_in_the_older);
+    bed_is(bs_session_save(s, 0), APR_SUCCESS);
+    ck_assert_str_eq(bed_value(&token, "mine"), "m");
+    ck_assert_str_eq(bed_value(&token, "theirs"), "t");
+    ck_assert_str_eq(bed_value(&token, "n"), "115");
+    ck_assert(!is_in(&bed_older));
+}
+END_TEST
+
+static void change_in_both(void)
+{
+    bs_session_t *s = loaded();
+
+    change_in_the_older();
+    bed_is(bed_set(s, "built", "b"), APR_SUCCESS);
+    bed_is(bs_session_save(s, 0), APR_SUCCESS);
+}
+
+START_TEST(what_others_have_built_on_is_not_taken_back)
+{
+    bs_session_t *s = loaded();
+
+    bed_is(bed_set(s, "mine", "m"), APR_SUCCESS);
+    bed_before(BS_VERB_REMOVE, change_in_both);
+    bed_is(bs_session_save(s, 0), APR_SUCCESS);
+    ck_assert_str_eq(bed_value(&token, "mine"), "m");
+    ck_assert_str_eq(bed_value(&token, "built"), "b");
+    ck_assert(!is_in(&bed_older));
+}
+END_TEST
+
+/* ---- outages ---- */
+
+START_TEST(an_older_store_that_does_not_answer_is_an_outage)
+{
+    bs_session_t *s = bed_request(&token);
+
+    bed_older.shared->nodes[0].open_until = bs_monotonic() + (apr_uint64_t)3600 * 1000000000;
+    bed_is(bs_session_load(s), BS_ESPARED);
+    ck_assert_int_eq(s->state, BS_OUTAGE);
+    ck_assert_int_eq(s->cookie, BS_COOKIE_KEEP);
+}
+END_TEST
+
+START_TEST(a_move_that_may_have_been_done_is_taken_back)
+{
+    bs_session_t *s = loaded();
+
+    bed_is(bed_set(s, "b", "2"), APR_SUCCESS);
+    bed_answer(BS_VERB_REMOVE, BED_OUTAGE, 1);  /* of the older; ours, behind it, is done */
+    bed_is(bs_session_save(s, 0), BED_OUTAGE);
+    ck_assert(is_in(&bed_older) && !is_in(&bed_store));
+    ck_assert_str_eq(bed_get(loaded(), "a"), "1");
+}
+END_TEST
+
+START_TEST(the_end_of_a_session_is_the_end_in_both)
+{
+    bs_session_t *s = loaded();
+
+    bed_is(bed_set(s, "b", "2"), APR_SUCCESS);
+    bed_answer(BS_VERB_REMOVE, BED_OUTAGE, 2);  /* it is in both now */
+    bed_is(bs_session_save(s, 0), BED_OUTAGE);
+    ck_assert(is_in(&bed_older) && is_in(&bed_store));
+    bed_is(bs_session_destroy(loaded()), APR_SUCCESS);
+    ck_assert(!is_in(&bed_older) && !is_in(&bed_store));
+}
+END_TEST
+
+Suite *session_move_suite(void)
+{
+    Suite *suite = suite_create("session_move");
+    TCase *one = tcase_create("one"), *two = tcase_create("two"), *outage = tcase_create("outage");
+
+    tcase_add_checked_fixture(one, move_setup, bed_teardown);
+    tcase_add_test(one, what_is_only_read_stays);
+    tcase_add_test(one, what_is_saved_moves);
+    tcase_add_test(one, its_life_comes_along);
+    tcase_add_test(one, a_touch_goes_to_where_it_is);
+    tcase_add_test(one, a_login_moves_and_rotates);
+    tcase_add_test(one, destroyed_before_it_moved);
+    tcase_add_test(one, an_unknown_token_is_looked_up_in_both);
+    tcase_add_test(one, a_new_session_is_made_in_the_store_in_use);
+    suite_add_tcase(suite, one);
+    tcase_add_checked_fixture(two, move_setup, bed_teardown);
+    tcase_add_test(two, two_movers_both_win);
+    tcase_add_test(two, moved_between_the_two_looks);
+    tcase_add_test(two, destroyed_while_it_moves);
+    tcase_add_test(two, destroyed_while_it_moves_and_others_use_it);
+    tcase_add_test(two, destroyed_after_it_moved);
+    tcase_add_test(two, after_a_login_that_moved_it_others_cannot_destroy_it);
+    tcase_add_test(two, changed_in_the_older_while_it_moves);
+    tcase_add_test(two, what_others_have_built_on_is_not_taken_back);
+    suite_add_tcase(suite, two);
+    tcase_add_checked_fixture(outage, move_setup, bed_teardown);
+    tcase_add_test(outage, an_older_store_that_does_not_answer_is_an_outage);
+    tcase_add_test(outage, a_move_that_may_have_been_done_is_taken_back);
+    tcase_add_test(outage, the_end_of_a_session_is_the_end_in_both);
+    suite_add_tcase(suite, outage);
+    return suite;
+}
