@@ -63,6 +63,7 @@ START_TEST(what_is_saved_moves)
 {
     bs_session_t *s = loaded();
     apr_time_t created = s->meta.created;
+    int calls;
 
     bed_is(bed_set(s, "b", "2"), APR_SUCCESS);
     bed_is(bs_session_incr(s, "n", 1, NULL), APR_SUCCESS);
@@ -76,8 +77,10 @@ START_TEST(what_is_saved_moves)
     ck_assert_uint_eq(bed_events(BS_MIGRATED), 1);
     ck_assert_uint_eq(bed_events(BS_CREATED), 0 + 1);   /* before the store was changed */
     /* and from now on it is like any other */
+    calls = bed_all_calls();
     bed_is(bed_set(s, "c", "3"), APR_SUCCESS);
     bed_is(bs_session_save(s, 0), APR_SUCCESS);
+    ck_assert_int_eq(bed_all_calls(), calls + 1);
     ck_assert_str_eq(bed_get(loaded(), "c"), "3");
     ck_assert_uint_eq(bed_events(BS_MIGRATED), 1);
 }
@@ -165,6 +168,8 @@ START_TEST(a_new_session_is_made_in_the_store_in_use)
     ck_assert_ptr_nonnull(bed_stored_in(&bed_store, &s->token));
     ck_assert_ptr_null(bed_stored_in(&bed_older, &s->token));
     ck_assert_uint_eq(bed_events(BS_MIGRATED), 0);
+    bed_is(bs_session_destroy(s), APR_SUCCESS);
+    ck_assert_ptr_null(bed_stored_in(&bed_store, &s->token));
 }
 END_TEST
 
