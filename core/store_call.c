@@ -4,14 +4,16 @@
 
 #include <string.h>
 
-#include <apr_strings.h>
-
 #include "log.h"
-#include "parse.h"
-#include "record.h"
 #include "token.h"
 
 #define NOTICE_EVERY APR_UINT64_C(60000000000)
+/* A sweep looks at some of the records, and then leaves the machine to others for a second; when it has
+ * seen all of them it rests for a minute. In nanoseconds. */
+#define SWEEP_SLICE  apr_time_from_msec(50)
+#define SWEEP_AGAIN  APR_UINT64_C(1000000000)
+#define SWEEP_REST   APR_UINT64_C(60000000000)
+#define SWEEP_LEASE  APR_UINT64_C(10000000000)
 /* A prober that was killed holds the probe for no longer than its call could have taken. */
 #define PROBE_SLACK  apr_time_from_sec(1)
 /* Full jitter: a pause of anything up to this, which doubles with each try. */
@@ -384,6 +386,39 @@ void bs_store_load_many(bs_store_t *store, const bs_caller_t *caller, const bses
     }
 }
 
+/* ---- the expired ---- */
+
+/** Once for all children, and the one who is killed over it is waited for no longer than this. */
+static int begin_sweep(bs_store_t *store, apr_uint64_t now)
+{
+    apr_uint64_t *due = &store->shared->sweep_due;
+    apr_uint64_t then = __atomic_load_n(due, __ATOMIC_RELAXED);
+
+    return now >= then
+           && __atomic_compare_exchange_n(due, &then, now + SWEEP_LEASE, 0, __ATOMIC_RELAXED,
+                                          __ATOMIC_RELAXED);
+}
+
+void bs_store_sweep_if_due(bs_store_t *store, const bs_caller_t *caller)
+{
+    bs_caller_t shortly = *caller;
+    passage_t passage;
+    apr_status_t status;
+
+    if (!store->provider->sweep || !begin_sweep(store, bs_monotonic())) {
+        return;
+    }
+    shortly.deadline = apr_time_now() + SWEEP_SLICE;
+    if (!enter(&passage, store, BS_VERB_SWEEP, &shortly, NULL)) {
+        return;                                         /* the lease's end is as good a time as any */
+    }
+    status = store->provider->sweep(store->backend, apr_time_now(), &passage.call);
+    __atomic_store_n(&store->shared->sweep_due,
+                     bs_monotonic() + (status == APR_INCOMPLETE ? SWEEP_AGAIN : SWEEP_REST),
+                     __ATOMIC_RELAXED);
+    leave(&passage, status == APR_INCOMPLETE ? APR_SUCCESS : status);
+}
+
 /* ---- the rest ---- */
 
 void bs_store_stats(bs_store_t *store, const bs_caller_t *caller, bsession_stats_t *stats)
@@ -405,75 +440,4 @@ void bs_store_pause(int tries, apr_time_t deadline)
     bs_random_bytes(&random, sizeof random);
     most = random % (most + 1);
     apr_sleep(most < left ? most : (left > 0 ? left : 0));
-}
-
-/* ---- the options that every store takes ---- */
-
-static const char *parse_breaker(bs_breaker_rule_t *rule, const char *value, apr_pool_t *pool)
-{
-    static const char expected[] = "breaker= takes \"off\", or a number of failures, a first and a "
-                                   "longest time, such as \"5,1s,30s\"";
-    bs_breaker_rule_t read = BS_BREAKER_DEFAULT;
-    char *words[3], *rest = apr_pstrdup(pool, value);
-    apr_int64_t failures;
-    int i;
-
-    if (strcasecmp(value, "off") == 0) {
-        rule->failures = 0;
-        return NULL;
-    }
-    for (i = 0; i < 3; i++) {
-        char *comma = strchr(rest, ',');
-
-        if ((comma == NULL) != (i == 2)) {
-            return expected;
-        }
-        words[i] = rest;
-        if (comma) {
-            *comma = '\0';
-            rest = comma + 1;
-        }
-    }
-    if (bs_parse_number(&failures, words[0], 1, 1000, "failures", pool)
-        || bs_parse_time(&read.first, words[1]) || bs_parse_time(&read.longest, words[2])
-        || read.first < 1000 || read.longest < read.first
-        || read.longest > apr_time_from_sec(3600)) {
-        return expected;
-    }
-    read.failures = (apr_uint32_t)failures;
-    *rule = read;
-    return NULL;
-}
-
-const char *bs_store_option(bs_store_t *store, const char *name, const char *value,
-                            apr_pool_t *pool, int *taken)
-{
-    *taken = 1;
-    if (strcasecmp(name, "timeout") == 0) {
-        if (bs_parse_time(&store->timeout, value) || store->timeout < apr_time_from_msec(1)
-            || store->timeout > apr_time_from_sec(300)) {
-            return "timeout= takes a time from 1ms to 300s, such as 2s";
-        }
-        return NULL;
-    }
-    if (strcasecmp(name, "breaker") == 0) {
-        return parse_breaker(&store->breaker, value, pool);
-    }
-    *taken = 0;
-    return NULL;
-}
-
-void bs_services_init(bsession_services_t *services, apr_pool_t *process_pool)
-{
-    services->abi = BSESSION_PROVIDER_ABI;
-    services->process_pool = process_pool;
-    services->record_size = bs_record_size;
-    services->record_write = bs_record_write;
-    services->record_read = bs_record_read;
-    services->key_text = bs_key_text;
-    services->parse_size = bs_parse_size;
-    services->parse_time = bs_parse_time;
-    services->parse_flag = bs_parse_flag;
-    services->check_options = bs_check_options;
-    services->option = bs_option;
 }

@@ -44,6 +44,8 @@ typedef struct {
     apr_uint64_t times[BS_VERBS][BS_TIME_BUCKETS];
     apr_uint64_t events[BS_EVENTS];
     apr_uint64_t noticed;                               /* when a notice was last logged */
+    apr_uint64_t sweep_due;                             /* when the next is due, or the lease of the one
+                                                           that is at work ends */
     int          warned_secure;                         /* a Secure cookie left without TLS, and the
                                                            log says so */
     int          scans;                                 /* 1 = it can scan, -1 = it cannot, 0 = it
@@ -93,6 +95,11 @@ void         bs_store_load_many(bs_store_t *store, const bs_caller_t *caller,
 
 void         bs_store_stats(bs_store_t *store, const bs_caller_t *caller, bsession_stats_t *stats);
 
+/** Some of the expired are dropped, for a bounded time, where the store does not do that by itself. It
+ *  is due once a minute, and once a second while there is more to look at: for all children together,
+ *  who may all call this as often as they like. */
+void         bs_store_sweep_if_due(bs_store_t *store, const bs_caller_t *caller);
+
 /** Before try number `tries` + 1 of what others were faster at: a random pause, of more and more
  *  time at most, and not past the deadline. */
 void         bs_store_pause(int tries, apr_time_t deadline);
@@ -104,6 +111,8 @@ int          bs_is_outage(apr_status_t status);
 int          bs_store_is_open(const bs_store_t *store, const bsession_key_t *key);
 
 void         bs_store_count(bs_store_t *store, bs_event_t event);
+
+/* In store_conf.c. */
 
 /** The text of timeout=, breaker=: NULL, or a sentence. */
 const char  *bs_store_option(bs_store_t *store, const char *name, const char *value,

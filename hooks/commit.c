@@ -22,6 +22,7 @@
 #include "log.h"
 #include "request_headers.h"
 #include "response.h"
+#include "sweep.h"
 #include "write_back.h"
 
 APLOG_USE_MODULE(bsession);
@@ -387,6 +388,9 @@ static int afterwards(request_rec *r)
         bs_lifecycle_saving(r);
         for (slot = visit->slots; slot; slot = slot->next) {
             finish_slot(slot);
+            if (slot->session->facts & (BSESSION_WAS_CREATED | BSESSION_WAS_CHANGED)) {
+                bs_sweep_after_write(slot->session->terms.store, r);
+            }
         }
     }
     return DECLINED;

@@ -21,12 +21,13 @@
 
 #include "lifecycle.h"
 #include "log.h"
+#include "sweep.h"
 
 APLOG_USE_MODULE(bsession);
 
 /* Part of the name under which a store's counters outlive a graceful restart: another layout of
  * bs_store_shared_t must not find them. */
-#define SHARED_LAYOUT   3
+#define SHARED_LAYOUT   4
 
 static void log_for_core(void *where, bs_level_t level, const char *text)
 {
@@ -168,6 +169,7 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
             return HTTP_INTERNAL_SERVER_ERROR;
         }
     }
+    bs_sweep_start(main_server, pconf);
     return OK;
 }
 

@@ -29,7 +29,8 @@ def directives():
 CODE = directives()
 DOCUMENTED = sections()
 # the stores that examples name, so that each line stands alone
-STORES = DOCUMENTED["BSessionStore"]["example"]
+STORES = DOCUMENTED["BSessionStore"]["example"] \
+    + re.search(r"(?m)^BSessionStore before .*\n", DOCUMENTED["BSessionMigrateFrom"]["example"])[0]
 
 
 def in_its_place(name, line):

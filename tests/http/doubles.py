@@ -156,8 +156,9 @@ class Fault:
     """What tests do to a store behind mod_fault.c; the layout is drawn there."""
 
     VERBS = ["load", "create", "merge", "replace", "touch", "remove", "put", "scan"]
+    ALL = VERBS + ["sweep"]           # which comes unasked, and is named or left alone
     MODES = ["pass", "fail", "lost", "delay", "forget", "corrupt", "conflict", "nospace", "garble",
-             "hang", "unable"]
+             "hang", "unable", "more"]
     ROW = struct.Struct("<iiiI")
 
     def __init__(self, path):
@@ -170,7 +171,7 @@ class Fault:
     def set(self, mode, *verbs, times=-1, ms=0):
         """From now on these verbs (all, if none is named) do so, this many times."""
         for verb in verbs or self.VERBS:
-            at = self.VERBS.index(verb) * self.ROW.size
+            at = self.ALL.index(verb) * self.ROW.size
             struct.pack_into("<iii", self.map, at, self.MODES.index(mode), times, ms)
 
     def clear(self):
@@ -178,5 +179,5 @@ class Fault:
 
     def calls(self, *verbs):
         """How many calls of these verbs (of all, if none is named) reached the provider."""
-        return sum(self.ROW.unpack_from(self.map, self.VERBS.index(v) * self.ROW.size)[3]
+        return sum(self.ROW.unpack_from(self.map, self.ALL.index(v) * self.ROW.size)[3]
                    for v in verbs or self.VERBS)

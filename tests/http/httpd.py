@@ -75,6 +75,7 @@ class Build:
         # what tests may name in mods=, beside httpd's own
         self.ours = {"session_bsession": installed / "mod_session_bsession.so",
                      "session_probe": self._third_party("mod_session_probe"),
+                     "no_watchdog": self._third_party("mod_no_watchdog"),
                      "bsession_redis": installed / "mod_bsession_redis.so"}
 
     def _third_party(self, name, *more):

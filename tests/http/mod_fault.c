@@ -1,13 +1,13 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * A third party's backend, for tests: `fault:<url of another store>` with the option control=FILE
+ * A third party's backend, for tests: `fault:<url of another store>` (or `swept:`) with the option control=FILE
  * does what the other store does, except where the file says otherwise. Built by apxs against the
  * installed headers, it proves that bsession_provider.h is all that a backend needs.
  *
  * The control file is mapped by everybody; the test writes the first three numbers of a row:
  *
- *     row = verb (load, create, merge, replace, touch, remove, put, scan)
+ *     row = verb (load, create, merge, replace, touch, remove, put, scan, sweep)
  *     +---------+----------+---------+---------+
  *     | mode    | times    | ms      | calls   |   32 bits each, native order
  *     +---------+----------+---------+---------+
@@ -28,7 +28,7 @@
 #include "bsession_provider.h"
 
 typedef enum {
-    LOAD, CREATE, MERGE, REPLACE, TOUCH, REMOVE, PUT, SCAN, VERBS
+    LOAD, CREATE, MERGE, REPLACE, TOUCH, REMOVE, PUT, SCAN, SWEEP, VERBS
 } fault_verb_t;
 
 typedef enum {
@@ -42,7 +42,8 @@ typedef enum {
     NOSPACE,
     GARBLE,                             /* load: a record whose meta makes no sense */
     HANG,                               /* waits for the deadline, then unknown */
-    UNABLE                              /* scan: this store has none */
+    UNABLE,                             /* scan: this store has none */
+    MORE                                /* sweep: there is more to look at */
 } fault_mode_t;
 
 typedef struct {
@@ -64,7 +65,7 @@ static const char *fault_create(bsession_backend_t **backend, const char *name, 
                                 const bsession_services_t *services, apr_pool_t *pconf)
 {
     bsession_backend_t *b = apr_pcalloc(pconf, sizeof(*b));
-    const char *inner_url = url + strlen("fault:");
+    const char *inner_url = url + strlen("fault:" /* or "swept:" */);
     const char *colon = strchr(inner_url, ':');
     bsession_options_t rest = { NULL, 0 };
     bsession_option_t *list = apr_pcalloc(pconf, sizeof(*list) * (options->count + 1));
@@ -279,12 +280,24 @@ static apr_status_t fault_scan(bsession_backend_t *b, char space, bsession_curso
          : fault_after(mode, b->inner->scan(b->to, space, cursor, visit, baton, call), call);
 }
 
+static apr_status_t fault_sweep(bsession_backend_t *b, apr_time_t now, bsession_call_t *call)
+{
+    fault_mode_t mode;
+    apr_status_t status = fault_before(b, SWEEP, &mode, call);
+
+    if (status == APR_SUCCESS && b->inner->sweep) {
+        status = fault_after(mode, b->inner->sweep(b->to, now, call), call);
+    }
+    return status == APR_SUCCESS && mode == MORE ? APR_INCOMPLETE : status;
+}
+
 static void fault_stats(bsession_backend_t *b, bsession_stats_t *stats, bsession_call_t *call)
 {
     b->inner->stats(b->to, stats, call);
 }
 
-static const bsession_provider_t fault_provider = {
+/* The second has a sweep, which the core calls on its own: not for tests that count calls. */
+static bsession_provider_t fault_providers[2] = {{
     .abi = BSESSION_PROVIDER_ABI,
     .name = "fault",
     .create = fault_create,
@@ -296,12 +309,19 @@ static const bsession_provider_t fault_provider = {
     .remove = fault_remove,
     .scan = fault_scan,
     .stats = fault_stats
-};
+}};
 
 static void fault_register(apr_pool_t *p)
 {
-    ap_register_provider(p, BSESSION_PROVIDER_GROUP, "fault", BSESSION_PROVIDER_VERSION,
-                         &fault_provider);
+    int i;
+
+    fault_providers[1] = fault_providers[0];
+    fault_providers[1].name = "swept";
+    fault_providers[1].sweep = fault_sweep;
+    for (i = 0; i < 2; i++) {
+        ap_register_provider(p, BSESSION_PROVIDER_GROUP, fault_providers[i].name,
+                             BSESSION_PROVIDER_VERSION, &fault_providers[i]);
+    }
 }
 
 AP_DECLARE_MODULE(fault) = {

@@ -50,6 +50,12 @@ WRONG = [
     ("BSessionStore a memory:\nBSessionStore b memory:\n<Location />\nBSession On\nBSessionCookie s\n</Location>",
      "BSessionUse"),
     ("BSessionStore a memory:\nBSessionStore b memory:\n<Location />\nBSession On\n</Location>", "BSessionUse"),
+    ("BSessionStore default memory:\n<Location />\nBSession On\nBSessionMigrateFrom default\n</Location>",
+     "BSessionMigrateFrom default: this is the store in use"),
+    ("BSessionStore a memory:\nBSessionStore default memory:\n"
+     "<Location />\nBSessionUse a\nBSessionMigrateFrom a\n</Location>", "this is the store in use"),
+    ("<Location />\nBSessionMigrateFrom nosuch\n</Location>", 'no BSessionStore defines "nosuch"'),
+    ("BSessionMigrateFrom", "takes one argument"),
     ("BSessionRealm", "takes one argument"),
     ("BSessionRealm ''", "a name by which virtual hosts share sessions"),
     ("BSessionRealm " + "r" * 256, "1 to 255"),
@@ -129,6 +135,8 @@ RIGHT = [
     "<Location />\nBSessionUse x\n</Location>\nBSessionStore x memory:",
     "BSessionStore a memory:\nBSessionStore b memory:\n<Location />\nBSession On\nBSessionUse a\n</Location>",
     "BSessionStore a memory:\nBSessionStore default memory:\n<Location />\nBSession On\n</Location>",
+    "BSessionStore a memory:\nBSessionStore default memory:\n"
+    "<Location />\nBSession On\nBSessionMigrateFrom a\n</Location>", "BSessionMigrateFrom off",
     "BSessionRealm shop", "<VirtualHost *:1>\nBSessionRealm shop\nBSessionStore x memory:\n</VirtualHost>",
     "BSessionCookie __Host-s", "BSessionCookie __Secure-s Domain=example.com Path=/x",
     "BSessionCookie s SameSite=Off Secure=Auto HttpOnly=Off Lifetime=1h",

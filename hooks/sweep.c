@@ -1,0 +1,74 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/* The sweep: by a thread of mod_watchdog in each child, of which whoever is first does what is due for
+ * all of them, and also where there are no requests; or else by requests that have written. */
+
+#include "sweep.h"
+
+#include "mod_watchdog.h"
+
+/* How often a child looks whether something is due. */
+#define LOOK_EVERY apr_time_from_sec(1)
+
+int bs_sweep_by_requests;
+
+static apr_status_t look(int state, void *baton, apr_pool_t *p)
+{
+    const bs_stores_t *stores = baton;
+    bs_caller_t caller = { 0 };
+    int i;
+
+    if (state != AP_WATCHDOG_STATE_RUNNING) {
+        return APR_SUCCESS;
+    }
+    apr_pool_create(&caller.pool, p);
+    for (i = 0; i < stores->list->nelts; i++) {
+        bs_store_t *store = &APR_ARRAY_IDX(stores->list, i, bs_store_conf_t *)->store;
+
+        if (store->shared) {
+            bs_store_sweep_if_due(store, &caller);
+        }
+    }
+    apr_pool_destroy(caller.pool);
+    return APR_SUCCESS;
+}
+
+void bs_sweep_store(bs_store_t *store, request_rec *r)
+{
+    bs_caller_t caller = { .pool = r->pool, .where = r };
+
+    bs_store_sweep_if_due(store, &caller);
+}
+
+static int is_wanted(const bs_stores_t *stores)
+{
+    int i;
+
+    for (i = 0; i < stores->list->nelts; i++) {
+        const bs_store_t *store = &APR_ARRAY_IDX(stores->list, i, bs_store_conf_t *)->store;
+
+        if (store->shared && store->provider->sweep) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+void bs_sweep_start(server_rec *main_server, apr_pool_t *pconf)
+{
+    APR_OPTIONAL_FN_TYPE(ap_watchdog_get_instance) *get =
+        APR_RETRIEVE_OPTIONAL_FN(ap_watchdog_get_instance);
+    APR_OPTIONAL_FN_TYPE(ap_watchdog_register_callback) *watch =
+        APR_RETRIEVE_OPTIONAL_FN(ap_watchdog_register_callback);
+    bs_stores_t *stores = bs_server_conf(main_server)->stores;
+    ap_watchdog_t *watchdog;
+
+    bs_sweep_by_requests = 0;
+    if (!is_wanted(stores)) {
+        return;
+    }
+    if (!get || !watch || get(&watchdog, AP_WATCHDOG_DEFAULT, 0, 0, pconf) != APR_SUCCESS
+        || watch(watchdog, LOOK_EVERY, stores, look) != APR_SUCCESS) {
+        bs_sweep_by_requests = 1;
+    }
+}
