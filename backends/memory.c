@@ -313,11 +313,13 @@ static unsigned memory_node_of(bsession_backend_t *backend, const bsession_key_t
     return memory_shard_of(&backend->segment, word);
 }
 
-/* Each call goes on with the shard after the last one, whichever child made it. */
+/* Each call goes on with the shard after the last one, whichever child made it. One whose lock is held
+ * for long is not waited for. */
 static apr_status_t memory_sweep(bsession_backend_t *backend, apr_time_t now, bsession_call_t *call)
 {
     memory_header_t *header = backend->segment.header;
     apr_time_t began = apr_time_now();
+    int more = 0;
     uint32_t i;
 
     for (i = 0; i < header->shards && apr_time_now() - began < MEMORY_SWEEP_TIME; i++) {
@@ -326,16 +328,22 @@ static apr_status_t memory_sweep(bsession_backend_t *backend, apr_time_t now, bs
         apr_status_t status;
 
         status = memory_shard_lock(&at, &backend->segment, index % header->shards, call);
+        if (status == APR_TIMEUP) {
+            more = 1;
+            break;
+        }
         if (status != APR_SUCCESS) {
             return status;
         }
         at.now = now;
         if (at.shard->soonest <= now) {
             memory_room_sweep(&at, MEMORY_SWEEP_SLOTS);
+            more |= at.shard->soonest <= now;
         }
         memory_shard_unlock(&at);
     }
-    return APR_SUCCESS;
+    call->why[0] = '\0';
+    return more || i < header->shards ? APR_INCOMPLETE : APR_SUCCESS;
 }
 
 /* Read without the locks: numbers for a page, and each of them is one word. */

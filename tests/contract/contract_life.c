@@ -189,7 +189,9 @@ START_TEST(a_sweep_spares_what_lives)
     int i;
 
     for (i = 0; provider->sweep && i < 3; i++) {
-        contract_is(provider->sweep(backend, apr_time_now(), contract_call(pool)), APR_SUCCESS);
+        apr_status_t status = provider->sweep(backend, apr_time_now(), contract_call(pool));
+
+        ck_assert(status == APR_SUCCESS || status == APR_INCOMPLETE);
     }
     contract_holds(&live, record, 100);
     contract_absent(&over);

@@ -181,8 +181,8 @@ START_TEST(a_sweep_takes_the_expired_only)
     }
     ck_assert_int_eq(bsession_memory_provider.sweep(store, now, store_call()), APR_SUCCESS);
     ck_assert_uint_eq(store_stats(store).records, 2000);
-    for (i = 0; i < 4 && store_stats(store).records > 1500; i++) {
-        ck_assert_int_eq(bsession_memory_provider.sweep(store, later, store_call()), APR_SUCCESS);
+    for (i = 0; bsession_memory_provider.sweep(store, later, store_call()) == APR_INCOMPLETE; i++) {
+        ck_assert_int_lt(i, 4);
     }
     ck_assert_uint_eq(store_stats(store).records, 1500);
     ck_assert_uint_eq(store_stats(store).swept, 500);
