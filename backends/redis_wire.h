@@ -37,7 +37,9 @@ typedef struct {
     int                  fd;
     SSL                 *tls;
     apr_socket_t        *socket;
-    apr_interval_time_t  patience;          /* the socket's own, for one read or write */
+    apr_interval_time_t  patience;          /* the socket's own, for one read or write; no TLS */
+    short                wants;             /* what OpenSSL waits for, as poll() has it; 0: nothing */
+    int                  broken;            /* nothing more may be said there by TLS */
 } redis_wire_t;
 
 /** All of it ends with the pool. On failure `call->why` is filled. */

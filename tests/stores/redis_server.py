@@ -199,9 +199,6 @@ def start_as(how):
 
 
 def main(how, program, *arguments):
-    if how == "tls":
-        # OpenSSL's context hangs on one of APR's pools, where LeakSanitizer does not look
-        os.environ["ASAN_OPTIONS"] = "detect_leaks=0"
     server, words = start_as(how)
     try:
         return subprocess.call([program, *arguments, *words.split()])
