@@ -306,15 +306,19 @@ static apr_status_t link_greeted(redis_link_t *link, bsession_call_t *call)
     return status;
 }
 
+int redis_link_is_settled(const redis_link_t *link)
+{
+    return !link->greeting;
+}
+
 apr_status_t redis_link_settle(redis_link_t *link, bsession_call_t *call)
 {
-    apr_status_t status;
+    return link_greeted(link, call);
+}
 
-    if (!link->greeting) {
-        return APR_SUCCESS;
-    }
-    status = redis_link_send(link, call);
-    return status == APR_SUCCESS ? link_greeted(link, call) : status;
+int redis_link_hears(const redis_link_t *link, apr_time_t until)
+{
+    return link->reader->pos < link->reader->len || redis_wire_hears(&link->wire, until);
 }
 
 apr_status_t redis_link_read(redis_link_t *link, redisReply **reply, bsession_call_t *call)

@@ -10,6 +10,7 @@ import pytest
 from doubles import Gate, wait_until
 from httpd import on
 from load import Load
+from places import ONE_CHILD
 from redis_server import Redis
 
 TIMEOUT, CONNECT = 1.0, 0.5
@@ -185,6 +186,43 @@ def test_a_request_ends_in_time(server, redis):
     redis.resume()
     wait_until(lambda: visitor.probe("get=a").results == ["=1"], "the store to be asked again")
     assert_states(server)
+
+
+def test_a_request_ends_in_time_where_others_have_all_connections(start, redis):
+    """pool=: whoever waits for a connection waits no longer than for an answer, whoever else comes."""
+    narrow = start(f"BSessionStore default {redis.tcp} timeout=1s connect_timeout=20s pool=1 breaker=off\n"
+                   + on())
+    narrow.expect("store default: ")
+    with Load(narrow, visitors=8, patience=TIMEOUT + 1.5) as load:
+        told_more(load)
+        redis.pause()
+        refused = load.refused()
+        wait_until(lambda: load.refused() > refused + 40, "many to be refused")
+        redis.resume()
+        healed(load)
+
+
+def connected(redis):
+    """Who is, by number, but for the test itself, which comes by the socket."""
+    lines = redis("CLIENT", "LIST").decode().splitlines()
+    return {line.split()[0] for line in lines if " addr=127.0.0.1:" in line}
+
+
+def test_a_pool_is_as_large_as_it_says(start):
+    """In each child; and what fails does not make it smaller."""
+    redis = Redis()
+    narrow = start(f"BSessionStore default {redis.tcp} timeout=1s pool=2 breaker=off\n" + on(),
+                   mpm_config=ONE_CHILD)
+    narrow.expect("store default: ")
+    with Load(narrow, visitors=8, patience=PATIENCE) as load:
+        for _ in range(10):
+            told_more(load)
+            redis("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+            wait_until(lambda: len(connected(redis)) == 2, "both connections to be in use again")
+        for _ in range(50):
+            assert len(connected(redis)) <= 2
+        healed(load)
+    redis.stop()
 
 
 def test_scripts_are_forgotten(server, redis):
