@@ -17,6 +17,10 @@
 
 #include "redis_wire.h"
 
+/** No record is larger, in names and values, or has more fields: and so no reply is much larger. */
+#define REDIS_RECORD_MOST (128u << 20)
+#define REDIS_FIELDS_MOST (512u << 10)
+
 /** It is no master, though it has to be. Nothing was done. */
 #define REDIS_EROLE (APR_OS_START_USERERR + 7390)
 

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from doubles import wait_until
-from counting import Load
+from load import Load
 from places import places, works
 from redis_layouts import Cluster, SLOTS
 
@@ -138,8 +138,7 @@ def test_resharding_under_load(server, whole):
                 whole.move(slot, away if to_first else home, lambda: wait_until(
                     load.goes_on(1), "the load to go on while the slot moves"))
         wait_until(load.goes_on(), "the load to go on")
-    assert load.unknown() == 0
-    load.holds()
+    assert load.refused() == 0
 
 
 def test_emptying_a_cache_while_slots_move(server, whole):
@@ -191,7 +190,7 @@ def test_a_node_that_joins_and_leaves(server, whole):
 def test_failover_when_a_master_is_killed(server, whole):
     """Requests fail only while its slots have no master; what its replica had is not lost."""
     server.expect(OUTAGE)
-    with Load(server, "/main", 12) as load:
+    with Load(server, "/main", 12, loses=True) as load:
         wait_until(load.goes_on(), "the load to run")
         old = whole.owner(0)
         slots = whole.owns(old)
@@ -240,8 +239,7 @@ def test_an_orderly_failover(server, whole):
         replica("CLUSTER", "FAILOVER")
         wait_until(lambda: whole.owner(SLOTS - 1) is replica and old.role() == "slave", "the failover", 30)
         wait_until(load.goes_on(20), "service to go on")
-    assert load.unknown() == 0
-    load.holds()
+    assert load.refused() == 0
 
 
 def test_what_is_destroyed_stays_so(server, whole):

@@ -9,7 +9,7 @@ import pytest
 
 from doubles import Gate, wait_until
 from httpd import free_port
-from counting import Load
+from load import Load
 from places import places, works
 from redis_layouts import Sentinels
 from redis_proxy import Proxy, Swallow
@@ -150,7 +150,7 @@ def test_a_sentinel_that_lags_is_passed_over(server, whole, lagging, what):
 def test_failover_when_the_master_is_killed(server, whole):
     """Requests fail only while there is no master; what a replica had is not lost; nothing counts twice."""
     server.expect(OUTAGE)
-    with Load(server, "/main") as load:
+    with Load(server, "/main", loses=True) as load:
         wait_until(load.goes_on(), "the load to run")
         sure, old = load.counted(), whole.master()
         old("SET", "marker", "x")
@@ -169,7 +169,7 @@ def test_failover_with_a_sentinel_down(server, whole):
     """The one that children have asked so far."""
     server.expect(OUTAGE)
     whole.sentinels[0].kill()
-    with Load(server, "/main") as load:
+    with Load(server, "/main", loses=True) as load:
         wait_until(load.goes_on(), "the load to run")
         old = whole.master()
         old.kill()
@@ -184,7 +184,7 @@ def test_a_demoted_master_is_not_believed(server, whole):
     """It is there, and answers; it is a replica now. An orderly failover costs hardly any request, and what
     is acknowledged from then on is the new master's."""
     server.expect(OUTAGE)
-    with Load(server, "/main") as load:
+    with Load(server, "/main", loses=True) as load:
         wait_until(load.goes_on(), "the load to run")
         old = whole.master()
         whole.sentinels[1]("SENTINEL", "FAILOVER", "main")
