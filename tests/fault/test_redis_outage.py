@@ -87,7 +87,7 @@ def test_killed_and_started_again(server, redis):
         told_more(load)
         redis.kill()
         opened(server)
-        assert load.refused()
+        wait_until(load.refused, "a request to fail")
         redis.start()
         healed(load)
     assert_states(server)
