@@ -1,7 +1,5 @@
 """P06: Redis behind Sentinel. Who the master is, and what happens to visitors when that changes."""
 
-import socketserver
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,47 +9,11 @@ from doubles import Gate, wait_until
 from httpd import free_port
 from load import Load
 from places import places, works
+from redis_lagging import Lagging
 from redis_layouts import Sentinels
 from redis_proxy import Proxy, Swallow
 
 OUTAGE = r"bsession:(error|warn|notice|info)"
-
-
-class Lagging:
-    """A Sentinel of the past: it names whom the test tells it to, or is silent."""
-
-    def __init__(self):
-        self.names = None
-        self.asked = 0
-        lagging = self
-
-        class Conversation(socketserver.StreamRequestHandler):
-            def handle(self):
-                while line := self.rfile.readline():
-                    words = []
-                    for _ in range(int(line[1:])):
-                        length = int(self.rfile.readline()[1:])
-                        words.append(self.rfile.read(length + 2)[:-2].decode())
-                    self.answer(words)
-
-            def answer(self, words):
-                if words[0] == "AUTH":
-                    self.wfile.write(b"+OK\r\n")
-                else:
-                    lagging.asked += 1
-                    if lagging.names:
-                        port = str(lagging.names)
-                        self.wfile.write(b"*2\r\n$9\r\n127.0.0.1\r\n$%d\r\n%s\r\n"
-                                         % (len(port), port.encode()))
-
-        socketserver.ThreadingTCPServer.daemon_threads = True
-        self.server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Conversation)
-        self.port = self.server.server_address[1]
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def close(self):
-        self.server.shutdown()
-        self.server.server_close()
 
 
 @pytest.fixture(scope="module")
