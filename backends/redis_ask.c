@@ -12,6 +12,8 @@
 #define ASK_LONGEST_PAUSE apr_time_from_msec(128)
 /* So many tries go without a pause: a redirection or two is what a healthy Cluster says. */
 #define ASK_PROMPT_TRIES  3
+/* A server that has said nothing for so long may be gone: who has its keys is asked meanwhile. */
+#define ASK_SILENCE       apr_time_from_msec(250)
 
 /* What a try comes to. */
 typedef enum {
@@ -75,6 +77,29 @@ static apr_status_t ask_add(ask_t *ask, const redis_command_t *command, bsession
     return redis_link_add(ask->link, words, command->count);
 }
 
+/** Until the server has begun to answer, or there is nobody else to ask: whoever is silent may have
+ *  been replaced meanwhile, and then nobody waits for it any longer. */
+static apr_status_t ask_listen(ask_t *ask, bsession_call_t *call)
+{
+    apr_time_t until = apr_time_now() + ASK_SILENCE;
+
+    if (ask->asking || !redis_topology_can_change(ask->topology)) {
+        return APR_SUCCESS;
+    }
+    for (; until < call->deadline; until = apr_time_now() + ASK_SILENCE) {
+        if (redis_link_hears(ask->link, until)) {
+            break;
+        }
+        if (!redis_topology_keeps(ask->topology, ask->node, call)) {
+            redis_link_close(ask->link);
+            apr_snprintf(call->why, sizeof call->why, "%s: the server is silent, and another one "
+                         "has taken over", redis_address_text(&ask->node->address, call->pool));
+            return APR_TIMEUP;
+        }
+    }
+    return APR_SUCCESS;
+}
+
 static apr_status_t ask_ready(ask_t *ask, bsession_call_t *call)
 {
     apr_status_t status;
@@ -86,10 +111,14 @@ static apr_status_t ask_ready(ask_t *ask, bsession_call_t *call)
         return REDIS_EROLE;
     }
     status = redis_link_ready(ask->link, call);
-    if (status == APR_SUCCESS && !ask->question->reads) {
-        status = redis_link_settle(ask->link, call);
+    if (status != APR_SUCCESS || ask->question->reads || redis_link_is_settled(ask->link)) {
+        return status;
     }
-    return status;
+    status = redis_link_send(ask->link, call);
+    if (status == APR_SUCCESS) {
+        status = ask_listen(ask, call);
+    }
+    return status == APR_SUCCESS ? redis_link_settle(ask->link, call) : status;
 }
 
 /** ASKING is good for one command, and goes before each. */
@@ -139,6 +168,9 @@ static apr_status_t ask_once(ask_t *ask, bsession_call_t *call)
     ask->sent = 0;
     ask->error = NULL;
     status = ask_send(ask, call);
+    if (status == APR_SUCCESS) {
+        status = ask_listen(ask, call);
+    }
     for (i = 0; status == APR_SUCCESS && i < ask->question->ncommands; i++) {
         if (ask->asking) {
             status = ask_read(ask, &asking, call);
@@ -275,10 +307,11 @@ static ask_turn_t ask_turn_for_failure(ask_t *ask, apr_status_t status)
 }
 
 /** Whether the failure of a connection is one to try again after with the same server: it was an
- *  old one, and nothing can have arrived, or it does not matter. */
+ *  old one, and nothing can have arrived, or it does not matter. Whoever is silent is asked once. */
 static int ask_may_repeat(const ask_t *ask, apr_status_t status)
 {
-    return !ask->fresh && (!ask->sent || ask->question->again) && status != REDIS_EROLE;
+    return !ask->fresh && (!ask->sent || ask->question->again) && status != REDIS_EROLE
+           && status != APR_TIMEUP;
 }
 
 static apr_status_t ask_until_said(ask_t *ask, bsession_call_t *call)
@@ -290,7 +323,7 @@ static apr_status_t ask_until_said(ask_t *ask, bsession_call_t *call)
         return status;
     }
     status = ask_once(ask, call);
-    if (status != APR_SUCCESS && ask_may_repeat(ask, status) && call->deadline > apr_time_now()) {
+    if (status != APR_SUCCESS && ask_may_repeat(ask, status)) {
         ask_turn_over(ask);
         call->why[0] = '\0';
         status = ask_once(ask, call);

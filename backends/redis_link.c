@@ -13,6 +13,16 @@
 #define REDIS_OUT_KEPT   65536
 /* A server that said so is taken for a master for so long. */
 #define REDIS_ROLE_GOOD  apr_time_from_sec(1)
+/* What a record takes in the protocol's form, and the names of a slice of a scan. */
+#define REDIS_REPLY_MOST (REDIS_RECORD_MOST + REDIS_RECORD_MOST / 4)
+#define REDIS_ARRAY_MOST (2 * REDIS_FIELDS_MOST + 64)
+
+/* How hiredis counts the elements of an array. */
+#if HIREDIS_MAJOR < 1
+typedef int link_count_t;
+#else
+typedef size_t link_count_t;
+#endif
 
 struct redis_link_t {
     apr_pool_t            *pool;            /* the link's */
@@ -21,6 +31,8 @@ struct redis_link_t {
     const redis_login_t   *login;
     redis_wire_t           wire;
     redisReader           *reader;
+    redisReplyObjectFunctions functions;    /* the reader's */
+    void                *(*make_array)(const redisReadTask *task, link_count_t count);
     char                  *out;             /* malloc's */
     apr_size_t             out_len, out_room;
     int                    greeting;        /* replies to AUTH, SELECT and ROLE that are due */
@@ -126,6 +138,28 @@ static apr_status_t link_greet(redis_link_t *link)
     return status == APR_SUCCESS && login->master ? link_ask_role(link) : status;
 }
 
+/** hiredis makes room for what an array announces, before any of it has come. */
+static void *link_make_array(const redisReadTask *task, link_count_t count)
+{
+    const redis_link_t *link = task->privdata;
+
+    return count > (link_count_t)REDIS_ARRAY_MOST ? NULL : link->make_array(task, count);
+}
+
+/** 0: out of memory. */
+static int link_make_reader(redis_link_t *link)
+{
+    link->reader = redisReaderCreate();
+    if (link->reader) {
+        link->functions = *link->reader->fn;
+        link->make_array = link->functions.createArray;
+        link->functions.createArray = link_make_array;
+        link->reader->fn = &link->functions;
+        link->reader->privdata = link;
+    }
+    return link->reader != NULL;
+}
+
 static apr_status_t link_begin(redis_link_t *link, bsession_call_t *call)
 {
     apr_time_t until = apr_time_now() + link->login->connect_timeout;
@@ -143,8 +177,8 @@ static apr_status_t link_begin(redis_link_t *link, bsession_call_t *call)
         redis_link_close(link);
         return status;
     }
-    link->reader = redisReaderCreate();
-    return link->reader ? link_greet(link) : link_fail(link, APR_ENOMEM, "preparing", call);
+    return link_make_reader(link) ? link_greet(link)
+                                  : link_fail(link, APR_ENOMEM, "preparing", call);
 }
 
 int redis_link_is_open(redis_link_t *link)
@@ -230,17 +264,26 @@ apr_status_t redis_link_send(redis_link_t *link, bsession_call_t *call)
     return APR_SUCCESS;
 }
 
+static apr_status_t link_refuse(redis_link_t *link, bsession_call_t *call)
+{
+    redis_link_close(link);
+    apr_snprintf(call->why, sizeof call->why, "%s: what came is not Redis's protocol, or too much",
+                 redis_address_text(link->address, call->pool));
+    return APR_EGENERAL;
+}
+
 static apr_status_t link_next(redis_link_t *link, redisReply **reply, bsession_call_t *call)
 {
     char bytes[REDIS_READ_BYTES];
+    apr_size_t all = 0;
     void *parsed = NULL;
 
     for (;;) {
         apr_size_t len = sizeof bytes;
         apr_status_t status;
 
-        if (redisReaderGetReply(link->reader, &parsed) != REDIS_OK) {
-            return link_fail(link, APR_EGENERAL, "what came is not Redis's protocol", call);
+        if (redisReaderGetReply(link->reader, &parsed) != REDIS_OK || all > REDIS_REPLY_MOST) {
+            return link_refuse(link, call);
         }
         if (parsed) {
             *reply = parsed;
@@ -250,6 +293,7 @@ static apr_status_t link_next(redis_link_t *link, redisReply **reply, bsession_c
         if (status != APR_SUCCESS) {
             return link_fail(link, status, "waiting for the answer", call);
         }
+        all += len;
         if (redisReaderFeed(link->reader, bytes, len) != REDIS_OK) {
             return link_fail(link, APR_ENOMEM, "reading", call);
         }
@@ -306,15 +350,19 @@ static apr_status_t link_greeted(redis_link_t *link, bsession_call_t *call)
     return status;
 }
 
+int redis_link_is_settled(const redis_link_t *link)
+{
+    return !link->greeting;
+}
+
 apr_status_t redis_link_settle(redis_link_t *link, bsession_call_t *call)
 {
-    apr_status_t status;
+    return link_greeted(link, call);
+}
 
-    if (!link->greeting) {
-        return APR_SUCCESS;
-    }
-    status = redis_link_send(link, call);
-    return status == APR_SUCCESS ? link_greeted(link, call) : status;
+int redis_link_hears(const redis_link_t *link, apr_time_t until)
+{
+    return link->reader->pos < link->reader->len || redis_wire_hears(&link->wire, until);
 }
 
 apr_status_t redis_link_read(redis_link_t *link, redisReply **reply, bsession_call_t *call)

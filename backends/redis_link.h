@@ -17,6 +17,10 @@
 
 #include "redis_wire.h"
 
+/** No record is larger, in names and values, or has more fields: and so no reply is much larger. */
+#define REDIS_RECORD_MOST (128u << 20)
+#define REDIS_FIELDS_MOST (512u << 10)
+
 /** It is no master, though it has to be. Nothing was done. */
 #define REDIS_EROLE (APR_OS_START_USERERR + 7390)
 
@@ -56,8 +60,11 @@ int          redis_link_is_open(redis_link_t *link);
  *  master and has not said so for a while; they go out with the first command. */
 apr_status_t redis_link_ready(redis_link_t *link, bsession_call_t *call);
 
-/** Waits for the answers to what ready queued. Before any command but a read: a server that refuses
- *  them would do it as somebody else, or in another database. */
+/** Whether ready queued nothing. */
+int          redis_link_is_settled(const redis_link_t *link);
+
+/** Waits for the answers to what ready queued, which was sent. Before any command but a read: a
+ *  server that refuses them would do it as somebody else, or in another database. */
 apr_status_t redis_link_settle(redis_link_t *link, bsession_call_t *call);
 
 /** Queues a command. */
@@ -65,6 +72,9 @@ apr_status_t redis_link_add(redis_link_t *link, const redis_word_t *words, int c
 
 /** Sends what is queued. */
 apr_status_t redis_link_send(redis_link_t *link, bsession_call_t *call);
+
+/** Whether some of a reply is there, or an end of the connection; waits for it. */
+int          redis_link_hears(const redis_link_t *link, apr_time_t until);
 
 /** The next reply, which the caller frees with freeReplyObject. Those to what ready queued are read
  *  before it, and end the link where they are errors, or speak of another role (REDIS_EROLE). */

@@ -262,6 +262,20 @@ int redis_topology_confirms(redis_topology_t *topology, const redis_node_t *node
     return is;
 }
 
+int redis_topology_keeps(redis_topology_t *topology, const redis_node_t *node,
+                         const bsession_call_t *call)
+{
+    int does;
+
+    apr_thread_mutex_lock(topology->lock);
+    if (apr_time_now() - topology->tried > TOPOLOGY_STALE_GOOD) {
+        topology_look_softly(topology, call);
+    }
+    does = node->slots > 0;
+    apr_thread_mutex_unlock(topology->lock);
+    return does;
+}
+
 void redis_topology_redirect(redis_topology_t *topology, const redis_node_t *from, const char *said,
                              int moved, redis_node_t **to, bsession_call_t *call)
 {
@@ -302,6 +316,23 @@ unsigned redis_topology_number(redis_topology_t *topology, const redis_word_t *n
 
 /* ------------------------------------------------------------------ all of them */
 
+/** In the order of addresses; NULL: there are not so many. */
+static redis_node_t *topology_nth(const redis_topology_t *topology, apr_uint64_t n)
+{
+    int i;
+
+    for (i = 0; i < topology->slots.nodes->nelts; i++) {
+        redis_node_t *node = redis_slots_node(&topology->slots, i);
+
+        if (node->slots && n-- == 0) {
+            return node;
+        }
+    }
+    return NULL;
+}
+
+/** Behind the last one it is asked again who they are: a key that went from one that a scan has not
+ *  seen yet to one that it has is missed otherwise. */
 apr_status_t redis_topology_nth(redis_topology_t *topology, apr_uint64_t n, redis_node_t **node,
                                 apr_uint64_t *layout, bsession_call_t *call)
 {
@@ -314,23 +345,21 @@ apr_status_t redis_topology_nth(redis_topology_t *topology, apr_uint64_t n, redi
         return n == 0 ? APR_SUCCESS : APR_EOF;
     }
     apr_thread_mutex_lock(topology->lock);
-    if (topology->stale || apr_time_now() - topology->tried > TOPOLOGY_WORD_GOOD) {
+    if (!topology_nth(topology, n) || topology->stale
+        || apr_time_now() - topology->tried > TOPOLOGY_WORD_GOOD) {
         topology_look(topology, topology->stale, call);
     }
     for (i = 0; i < topology->slots.count; i++) {
         missing += !topology->slots.owner[i];
     }
-    for (i = 0; i < topology->slots.nodes->nelts && !missing && !*node; i++) {
-        if (redis_slots_node(&topology->slots, i)->slots && n-- == 0) {
-            *node = redis_slots_node(&topology->slots, i);
-            (*node)->users++;
-        }
-    }
-    *layout = redis_slots_mark(&topology->slots);
     if (missing) {
         apr_snprintf(call->why, sizeof call->why, "%s", *topology->why ? topology->why
                      : "some slots of the Cluster are nobody's");
     }
+    else if ((*node = topology_nth(topology, n)) != NULL) {
+        (*node)->users++;
+    }
+    *layout = redis_slots_mark(&topology->slots);
     apr_thread_mutex_unlock(topology->lock);
     return missing ? APR_EGENERAL : *node ? APR_SUCCESS : APR_EOF;
 }

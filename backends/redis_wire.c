@@ -216,11 +216,17 @@ apr_status_t redis_wire_write(redis_wire_t *wire, const char *from, apr_size_t l
     return APR_SUCCESS;
 }
 
-static int wire_is_readable(const redis_wire_t *wire)
+static int wire_is_readable(const redis_wire_t *wire, apr_interval_time_t patience)
 {
     struct pollfd p = { .fd = wire->fd, .events = POLLIN };
 
-    return poll(&p, 1, 0) != 0;
+    return poll(&p, 1, patience > 0 ? (int)((patience + 999) / 1000) : 0) != 0;
+}
+
+int redis_wire_hears(const redis_wire_t *wire, apr_time_t until)
+{
+    return (wire->tls && SSL_pending(wire->tls) > 0)
+           || wire_is_readable(wire, until - apr_time_now());
 }
 
 /** Of a record that has come in part nobody knows yet what it is. */
@@ -232,7 +238,7 @@ static int wire_is_amid_record(const redis_wire_t *wire)
 /** With TLS, what is there may be a ticket, which OpenSSL takes in. */
 int redis_wire_is_stale(redis_wire_t *wire)
 {
-    while (wire_is_readable(wire)) {
+    while (wire_is_readable(wire, 0)) {
         char byte;
 
         wire_forget_errors(wire);

@@ -53,6 +53,9 @@ apr_status_t redis_wire_read(redis_wire_t *wire, char *to, apr_size_t *len, apr_
 apr_status_t redis_wire_write(redis_wire_t *wire, const char *from, apr_size_t len,
                               apr_time_t deadline);
 
+/** Whether there is something to read, or an end; waits for it. */
+int          redis_wire_hears(const redis_wire_t *wire, apr_time_t until);
+
 /** An idle connection that the other side has closed, or that has something to say. */
 int          redis_wire_is_stale(redis_wire_t *wire);
 

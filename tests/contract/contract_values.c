@@ -120,6 +120,29 @@ START_TEST(a_record_of_256_fields)
 }
 END_TEST
 
+/* Half a megabyte, where the store takes as much. */
+START_TEST(a_value_of_500_kilobytes)
+{
+    bsession_record_t *record = contract_record("before", "b", NULL);
+    char *value = apr_palloc(pool, 500000);
+    bsession_key_t key = contract_key('s');
+    apr_status_t status;
+
+    ck_assert_int_eq(apr_generate_random_bytes((unsigned char *)value, 500000), APR_SUCCESS);
+    contract_field(record, "value", 5, value, 500000);
+    contract_field(record, "zafter", 6, "", 0);
+    status = contract_save(BSESSION_CREATE, &key, 100, record);
+    if (status == APR_ENOSPC) {
+        contract_absent(&key);
+        return;
+    }
+    contract_is(status, APR_SUCCESS);
+    contract_holds(&key, record, 100);
+    contract_is(contract_save(BSESSION_REPLACE, &key, 100, record), APR_SUCCESS);
+    contract_holds(&key, record, 101);
+}
+END_TEST
+
 /* Larger, smaller, empty, large again: each save makes the whole. */
 START_TEST(a_record_grows_and_shrinks)
 {
@@ -192,6 +215,7 @@ TCase *contract_values_case(void)
     tcase_add_test(tests, meta_of_17_kilobytes);
     tcase_add_test(tests, values_of_many_sizes);
     tcase_add_test(tests, a_record_of_256_fields);
+    tcase_add_test(tests, a_value_of_500_kilobytes);
     tcase_add_test(tests, a_record_grows_and_shrinks);
     tcase_add_test(tests, what_was_loaded_stays);
     tcase_add_test(tests, many_at_once);

@@ -320,7 +320,11 @@ class Cluster(Layout):
 
     def move(self, slot, to, between=None):
         """As redis-cli's reshard does it, with its keys; `between` is called half-way."""
-        source = self.owner(slot)
+        self.hand_over(slot, self.owner(slot), to, between)
+
+    @staticmethod
+    def hand_over(slot, source, to, between=None):
+        """Nobody else is asked."""
         to("CLUSTER", "SETSLOT", slot, "IMPORTING", source("CLUSTER", "MYID"))
         source("CLUSTER", "SETSLOT", slot, "MIGRATING", to("CLUSTER", "MYID"))
         if between:

@@ -21,7 +21,7 @@ from doubles import wait_until  # noqa: E402
 
 # what docs/backends.md lists: nothing else is needed, and nothing of it is superfluous
 ACL = ("~bs:* +hgetall +pttl +eval +evalsha +hmget +hget +hset +hdel +hlen +hkeys +hexists +hstrlen "
-       "+hincrby +pexpire +persist +del +scan +info +select")
+       "+pexpire +persist +del +scan +info +select")
 PASSWORD = "pass-of-a-test"
 
 
