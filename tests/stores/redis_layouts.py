@@ -23,7 +23,7 @@ sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "http"))
 
 from certificates import Authority  # noqa: E402
 from doubles import wait_until  # noqa: E402
-from redis_server import ACL, PASSWORD, Refused  # noqa: E402
+from redis_server import ACL, PASSWORD, SERVER, Refused  # noqa: E402
 
 # what docs/backends.md lists for the servers of a layout beside what every server needs, and for Sentinels
 LAYOUT_ACL = f"{ACL} +wait +role +asking +cluster|slots"
@@ -33,7 +33,7 @@ SLOTS = 16384
 
 
 class Member:
-    """A server of a layout: redis-server, as what `lines` make of it. Its port outlives its process."""
+    """A server of a layout, which is what `lines` make of it. Its port outlives its process."""
 
     def __init__(self, where, lines, port, tls, sentinel=False):
         self.dir = where / str(port)
@@ -54,13 +54,13 @@ class Member:
 
     def start(self):
         self.process = subprocess.Popen(
-            ["redis-server", self.conf, *["--sentinel"] * self.sentinel], stdin=subprocess.DEVNULL,
+            [SERVER, self.conf, *["--sentinel"] * self.sentinel], stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL, start_new_session=True)
         wait_until(self._answers, f"{self.address} to start")
 
     def _answers(self):
         if self.process.poll() is not None:
-            raise AssertionError("redis-server did not start:\n" + (self.dir / "log").read_text())
+            raise AssertionError(f"{SERVER} did not start:\n" + (self.dir / "log").read_text())
         try:
             return self("PING")
         except (OSError, Refused):
