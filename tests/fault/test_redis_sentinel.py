@@ -73,15 +73,16 @@ def server(start, layout, lagging):
         hosts = ",".join(f"127.0.0.1:{port}" for port in sentinels)
         return "redis://" + hosts + layout.words[layout.words.index("/0"):]
     live = [s.port for s in layout.sentinels]
+    usual, short = " breaker=off timeout=2s", " breaker=off timeout=1s"
     return start(places({
-        "main": layout.words,
-        "copied": layout.words + " replicas=1 prefix=bs:copied:",
-        "greedy": layout.words + " replicas=3 prefix=bs:greedy:",
-        "lagging": behind(lagging.port, *live) + " prefix=bs:lagging:",
-        "partly": behind(free_port(), live[0]) + " prefix=bs:partly:",
-        "nobody": behind(free_port(), free_port()),
-        "stranger": layout.words.replace("sentinel=main", "sentinel=other"),
-    }))
+        "main": layout.words + usual,
+        "copied": layout.words + " replicas=1 prefix=bs:copied:" + usual,
+        "greedy": layout.words + " replicas=3 prefix=bs:greedy:" + usual,
+        "lagging": behind(lagging.port, *live) + " prefix=bs:lagging:" + usual,
+        "partly": behind(free_port(), live[0]) + " prefix=bs:partly:" + usual,
+        "nobody": behind(free_port(), free_port()) + short,
+        "stranger": layout.words.replace("sentinel=main", "sentinel=other") + short,
+    }, ""))
 
 
 @pytest.fixture(autouse=True)
