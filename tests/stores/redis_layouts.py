@@ -24,7 +24,7 @@ sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "http"))
 
 from certificates import Authority  # noqa: E402
 from doubles import wait_until  # noqa: E402
-from redis_server import ACL, PASSWORD, SERVER, Refused  # noqa: E402
+from redis_server import ACL, PASSWORD, SERVER, Refused, call  # noqa: E402
 
 # what docs/backends.md lists for the servers of a layout beside what every server needs, and for Sentinels
 LAYOUT_ACL = f"{ACL} +wait +role +asking +cluster|slots"
@@ -407,7 +407,7 @@ def main(how, program, *arguments):
     what, _, tls = how.partition("-")
     layout = {"sentinel": Sentinels, "cluster": Cluster}[what](tls == "tls")
     try:
-        return subprocess.call([program, *arguments, *layout.words.split()])
+        return call(program, arguments, layout.words)
     finally:
         layout.stop()
 
