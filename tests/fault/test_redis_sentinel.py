@@ -10,7 +10,7 @@ from httpd import free_port
 from load import Load
 from places import places, works
 from redis_lagging import Lagging
-from redis_layouts import Sentinels
+from redis_layouts import FAILOVER, QUICK, Sentinels
 from redis_proxy import Proxy, Swallow
 
 OUTAGE = r"bsession:(error|warn|notice|info)"
@@ -36,7 +36,7 @@ def server(start, layout, lagging):
         hosts = ",".join(f"127.0.0.1:{port}" for port in sentinels)
         return "redis://" + hosts + layout.words[layout.words.index("/0"):]
     live = [s.port for s in layout.sentinels]
-    usual = " breaker=off timeout=2s"
+    usual, short = " breaker=off timeout=2s", " breaker=off timeout=1s"
     return start(places({
         "main": layout.words + usual,
         "copied": layout.words + " replicas=1 prefix=bs:copied:" + usual,
@@ -44,8 +44,8 @@ def server(start, layout, lagging):
         "lagging": behind(lagging.port, *live) + " prefix=bs:lagging:" + usual,
         "partly": behind(free_port(), live[0]) + " prefix=bs:partly:" + usual,
         "patient": layout.words + " prefix=bs:patient: breaker=off timeout=30s",
-        "nobody": behind(free_port(), free_port()) + usual,
-        "stranger": layout.words.replace("sentinel=main", "sentinel=other") + usual,
+        "nobody": behind(free_port(), free_port()) + short,
+        "stranger": layout.words.replace("sentinel=main", "sentinel=other") + short,
     }, ""))
 
 
@@ -73,10 +73,14 @@ def test_a_read_is_one_round_trip(server, whole):
     visitor = works(server, "main")
     for s in whole.servers:
         s("CONFIG", "RESETSTAT")
+    began = time.monotonic()
     for _ in range(200):
         assert visitor.results("get=n", at="/main") == ["=2"]
-    assert whole.master().calls("hgetall") == 200
-    assert whole.master().calls("role") < 20
+    seconds = time.monotonic() - began
+    master = whole.master()
+    connections = master("CLIENT", "LIST").count(" user=web ")
+    assert master.calls("hgetall") == 200
+    assert master.calls("role") <= connections * (seconds + 2)
 
 
 def test_a_sentinel_that_is_down_is_passed_over(server, whole):
@@ -118,7 +122,7 @@ def test_failover_when_the_master_is_killed(server, whole):
         old("SET", "marker", "x")
         assert old("WAIT", 2, 5000) == 2
         old.kill()
-        wait_until(lambda: whole.agreed() != old.port and whole.masters(), "another master", 30)
+        whole.wait_for_another(old)
         healed = time.monotonic()
         at_heal = load.counted()
         wait_until(load.goes_on(20), "service to go on")
@@ -135,8 +139,7 @@ def test_failover_with_a_sentinel_down(server, whole):
         wait_until(load.goes_on(), "the load to run")
         old = whole.master()
         old.kill()
-        wait_until(lambda: whole.agreed() not in (None, old.port) and whole.masters(),
-                   "another master", 30)
+        whole.wait_for_another(old)
         healed = time.monotonic()
         wait_until(load.goes_on(20), "service to go on")
     assert load.failures_since(healed) == []
@@ -150,8 +153,8 @@ def test_a_demoted_master_is_not_believed(server, whole):
         wait_until(load.goes_on(), "the load to run")
         old = whole.master()
         whole.sentinels[1]("SENTINEL", "FAILOVER", "main")
-        wait_until(lambda: whole.agreed() not in (None, old.port) and old.role() == "slave",
-                   "the failover", 60)
+        whole.wait_for_another(old)
+        wait_until(lambda: old.role() == "slave", "it to be a replica", FAILOVER)
         healed = time.monotonic()
         at_heal = load.counted()
         wait_until(load.goes_on(20), "service to go on")
@@ -178,7 +181,7 @@ def test_reads_of_a_demoted_master_end_within_a_second(server, whole):
         began.append(time.monotonic())
         return visitor.probe("get=n", at="/main").status == 503
     wait_until(disbelieved, "it to be disbelieved")
-    assert began[-1] - demoted < 3      # and this is a busy machine
+    assert began[-1] - demoted < 5      # and this is a busy machine
     assert "the server is no master" in server.logged(rf"{OUTAGE}.*store main: load failed")
     old("REPLICAOF", "NO", "ONE")
     other("REPLICAOF", "127.0.0.1", old.port)
@@ -196,12 +199,16 @@ def test_a_master_of_the_past_comes_back(server, whole):
     old("SET", "marker", "x")
     assert old("WAIT", 2, 5000) == 2
     old.kill()
-    wait_until(lambda: whole.agreed() not in (None, old.port) and whole.masters(), "another master", 30)
-    old.start()
-    assert old.role() == "master"
-    for visitor in visitors:
-        assert visitor.results("incr=n:1", "get=n", at="/main") == ["=3", "=3"]
-    assert old.calls("evalsha") == old.calls("hgetall") == 0
+    whole.wait_for_another(old)
+    whole.pace(30000)
+    try:
+        old.start()
+        for visitor in visitors:
+            assert visitor.results("incr=n:1", "get=n", at="/main") == ["=3", "=3"]
+        assert old.role() == "master"
+        assert old.calls("evalsha") == old.calls("hgetall") == 0
+    finally:
+        whole.pace(QUICK)
 
 
 def test_a_lost_reply_is_not_asked_for_twice(server, whole, lagging):
@@ -241,7 +248,7 @@ def test_a_master_that_hangs(server, whole):
         slowest = max(slowest, time.monotonic() - began)
         return status == 200
     wait_until(answered, "another master to serve", 60)
-    assert slowest < 4                  # timeout=2s, on a busy machine
+    assert slowest < 6                  # timeout=2s, on a busy machine
     old.resume()
 
 
@@ -288,7 +295,7 @@ def test_what_is_destroyed_stays_so(server, whole):
         assert visitor.results("destroy", at="/copied") == ["ok"]
     old = whole.master()
     old.kill()
-    wait_until(lambda: whole.agreed() != old.port and whole.masters(), "another master", 30)
+    whole.wait_for_another(old)
     for token in tokens:
         visitor = server.client()
         visitor.jar["copied"] = token

@@ -2,7 +2,8 @@
 
     redis_server.py tcp|unix|tls|acl PROGRAM [ARGUMENTS]
 
-runs PROGRAM with the URL and the options of a server that was started for it, and stops that.
+runs PROGRAM with the URL and the options of a server that was started for it, and stops that. The server is
+redis-server, or with BSESSION_REDIS=valkey in the environment valkey-server.
 """
 
 import os
@@ -18,6 +19,8 @@ sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "http"))
 
 from certificates import Authority  # noqa: E402
 from doubles import wait_until  # noqa: E402
+
+SERVER = os.environ.get("BSESSION_REDIS", "redis") + "-server"
 
 # what docs/backends.md lists: nothing else is needed, and nothing of it is superfluous
 ACL = ("~bs:* +hgetall +pttl +eval +evalsha +hmget +hget +hset +hdel +hlen +hkeys +hexists +hstrlen "
@@ -107,13 +110,13 @@ class Redis:
             if fresh:
                 self._free_ports()
             self._write()
-            self.process = subprocess.Popen(["redis-server", self.dir / "conf"], stdin=subprocess.DEVNULL,
+            self.process = subprocess.Popen([SERVER, self.dir / "conf"], stdin=subprocess.DEVNULL,
                                             stdout=subprocess.DEVNULL, start_new_session=True)
-            if wait_until(self._answers, "redis-server to start") == "up":
+            if wait_until(self._answers, f"{SERVER} to start") == "up":
                 return
             said = (self.dir / "log").read_text()
             if not fresh or "Address already in use" not in said:
-                raise AssertionError(f"redis-server did not start:\n{said}")
+                raise AssertionError(f"{SERVER} did not start:\n{said}")
             self.ports = []
         raise AssertionError("no free port was found")
 
