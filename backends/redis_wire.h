@@ -38,7 +38,7 @@ typedef struct {
     SSL                 *tls;
     apr_socket_t        *socket;
     apr_interval_time_t  patience;          /* the socket's own, without TLS, for one try */
-    short                wants;             /* what OpenSSL waits for, as poll() has it; 0: nothing */
+    short                wants;             /* what OpenSSL waits for, as poll() has it, or 0 */
     int                  broken;            /* nothing more may be said there by TLS */
 } redis_wire_t;
 
