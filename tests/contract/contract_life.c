@@ -48,9 +48,9 @@ START_TEST(a_create_over_what_is_over)
 END_TEST
 
 /* Loads until it is gone; the condition is the answer, and the clock says which one is right. A
- * store may keep time to the millisecond. One with a clock of its own is told how long a life is, not
- * until when, and counts from when it hears of that: before the create returns. Over TLS it has to
- * verify our certificate first, which a client does not wait for; so another call connects. */
+ * store may keep time to the millisecond. One with a clock of its own is told how long a life is,
+ * not until when, and counts from when it hears of that: before the create returns. Over TLS it has
+ * to verify our certificate first, which a client does not wait for; so another call connects. */
 START_TEST(a_life_ends_by_itself)
 {
     bsession_record_t *record = contract_record("a", "1", NULL);
