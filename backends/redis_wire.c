@@ -84,8 +84,8 @@ static apr_status_t wire_limit(redis_wire_t *wire, apr_interval_time_t left)
     return APR_SUCCESS;
 }
 
-/** Before each try to read or write. OpenSSL reads until it has a whole record; from a socket that
- *  waits, a record that comes in drops would take it past every deadline. So that does not wait, and
+/** Before each try to read or write. OpenSSL reads on until it has a whole record; from a socket
+ *  that waits, one that comes in drops would take it past every deadline. So TLS's does not, and
  *  what OpenSSL wants is waited for here. */
 static apr_status_t wire_wait_until(redis_wire_t *wire, apr_time_t deadline)
 {

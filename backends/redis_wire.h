@@ -37,8 +37,8 @@ typedef struct {
     int                  fd;
     SSL                 *tls;
     apr_socket_t        *socket;
-    apr_interval_time_t  patience;          /* the socket's own, for one read or write; no TLS */
-    short                wants;             /* what OpenSSL waits for, as poll() has it; 0: nothing */
+    apr_interval_time_t  patience;          /* the socket's own, without TLS, for one try */
+    short                wants;             /* what OpenSSL waits for, as poll() has it, or 0 */
     int                  broken;            /* nothing more may be said there by TLS */
 } redis_wire_t;
 

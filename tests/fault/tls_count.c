@@ -2,8 +2,8 @@
 
 /*
  * Loaded into httpd by LD_PRELOAD: counts the contexts and connections that OpenSSL has, in all of
- * httpd's processes together, as two numbers of 64 bits in the file that TLS_COUNT names. What a child
- * inherits is counted once.
+ * httpd's processes together, as two numbers of 64 bits in the file that TLS_COUNT names. What a
+ * child inherits is counted once.
  */
 #include <fcntl.h>
 #include <stdint.h>
