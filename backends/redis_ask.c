@@ -319,7 +319,6 @@ static apr_status_t ask_until_said(ask_t *ask, bsession_call_t *call)
     status = ask_once(ask, call);
     if (status != APR_SUCCESS && ask_may_repeat(ask, status)) {
         ask_turn_over(ask);
-        call->why[0] = '\0';
         status = ask_once(ask, call);
     }
     if (status == APR_SUCCESS && ask->error && ask->question->script && !ask->in_full
