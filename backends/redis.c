@@ -225,8 +225,8 @@ static apr_status_t merge(bsession_backend_t *backend, const bsession_key_t *key
                                   .life = words + 5, .expires = save->record->expires };
     redisReply *reply;
     apr_status_t status;
-    apr_size_t most_bytes = limit(save->max_bytes, REDIS_RECORD_MOST), bytes = 0, i;
-    apr_size_t most_fields = limit(save->max_fields, REDIS_FIELDS_MOST);
+    apr_size_t most_bytes = limit(save->max_bytes, REDIS_RECORD_MOST);
+    apr_size_t most_fields = limit(save->max_fields, REDIS_FIELDS_MOST), i;
     int count = 4;
 
     words[count++] = redis_number(call->pool, save->record->epoch);
@@ -237,10 +237,6 @@ static apr_status_t merge(bsession_backend_t *backend, const bsession_key_t *key
     for (i = 0; i < save->nchanges; i++, count += 3) {
         change_words(words + count, &save->changes[i], call->pool);
         question.again &= save->changes[i].kind != BSESSION_INCR;
-        bytes += words[count + 1].len + words[count + 2].len;
-    }
-    if (bytes > REDIS_RECORD_MOST) {
-        return APR_ENOSPC;
     }
     status = run(backend, key, &redis_merge_script, words, count, question, &reply, call);
     return status == APR_SUCCESS ? redis_merged_read(saved, save, reply, call) : status;

@@ -6,7 +6,6 @@
 
 #include <apr_strings.h>
 
-#define ASK_LONGEST_LIFE  apr_time_from_sec(APR_INT64_C(100000) * 366 * 86400)
 /* Between tries, and twice as long each time: half of it is certain, the other half is jitter. */
 #define ASK_FIRST_PAUSE   apr_time_from_msec(4)
 #define ASK_LONGEST_PAUSE apr_time_from_msec(128)
@@ -45,8 +44,6 @@ static apr_status_t ask_free_reply(void *reply)
 
 /* ------------------------------------------------------------------ one try */
 
-/** What ends in more than 100,000 years does not end: the server, too, has to add it to its
- *  clock. */
 static redis_word_t ask_life(apr_time_t expires, apr_pool_t *pool)
 {
     apr_time_t left;
@@ -55,9 +52,6 @@ static redis_word_t ask_life(apr_time_t expires, apr_pool_t *pool)
         return redis_word(expires == 0 ? "n" : "k");
     }
     left = expires - apr_time_now();
-    if (left > ASK_LONGEST_LIFE) {
-        return redis_word("n");
-    }
     return redis_word(apr_psprintf(pool, "%" APR_TIME_T_FMT, left > 0 ? (left + 999) / 1000 : 0));
 }
 
@@ -307,7 +301,7 @@ static ask_turn_t ask_turn_for_failure(ask_t *ask, apr_status_t status)
 }
 
 /** Whether the failure of a connection is one to try again after with the same server: it was an
- *  old one, and nothing can have arrived, or it does not matter. Whoever is silent is asked once. */
+ *  old one, and nothing can have arrived, or it does not matter. Who is silent is asked once. */
 static int ask_may_repeat(const ask_t *ask, apr_status_t status)
 {
     return !ask->fresh && (!ask->sent || ask->question->again) && status != REDIS_EROLE
@@ -325,7 +319,6 @@ static apr_status_t ask_until_said(ask_t *ask, bsession_call_t *call)
     status = ask_once(ask, call);
     if (status != APR_SUCCESS && ask_may_repeat(ask, status)) {
         ask_turn_over(ask);
-        call->why[0] = '\0';
         status = ask_once(ask, call);
     }
     if (status == APR_SUCCESS && ask->error && ask->question->script && !ask->in_full

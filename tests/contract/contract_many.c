@@ -188,8 +188,8 @@ END_TEST
 
 /* ------------------------------------------------------------------ wholes */
 
-/* What only the core can read, as a sealed record is: one field, which is stored as a whole or not at
- * all. In it a number, between bytes that are no text. */
+/* What only the core can read, as a sealed record is: one field, which is stored as a whole or not
+ * at all. In it a number, between bytes that are no text. */
 typedef struct {
     char     before[20];
     unsigned number;

@@ -225,6 +225,23 @@ def test_a_new_session_whose_answer_was_lost(server, wire, redis):
         assert visitor.results("get=a", "incr=n:1") == ["=1", "=1"]
 
 
+def test_a_new_session_whose_key_somebody_took(server, wire, redis):
+    """Sent again, it finds what is certainly not its own: another key is as good."""
+    def another():
+        [key] = redis("KEYS", "bs:s*")
+        redis("DEL", key)
+        redis("HSET", key, "_bs", "theirs", "_bs.rev", 1, "_bs.epoch", 0, "_bs.size", 2, "a", "x")
+    idle(server)
+    redis("FLUSHDB")
+    wire.clear()
+    wire.once(SAVE, Swallow(another))
+    visitor = server.client()
+    assert visitor.results("set=a:1") == ["ok"]
+    assert wire.count(SAVE) == 3 and redis("DBSIZE") == 2
+    assert visitor.results("get=a") == ["=1"]
+    assert sorted(redis("HGET", key, "a") for key in redis("KEYS", "bs:s*")) == [b"1", b"x"]
+
+
 def idle(server):
     """A connection that the next request finds."""
     assert server.client().results("set=a:1") == ["ok"]

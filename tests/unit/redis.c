@@ -183,7 +183,8 @@ START_TEST(owners_have_numbers_of_their_own)
         ck_assert_uint_lt(numbers[i], BSESSION_NODES);
         ck_assert_int_eq(taken[numbers[i]]++, 0);
     }
-    redis_slots_init(&slots, &conf, pool);
+    teardown();
+    setup();
     owned_by("m", 40);
     owned_by("n", BSESSION_NODES);
     for (i = 0; i < BSESSION_NODES; i++) {
