@@ -196,17 +196,23 @@ START_TEST(a_sweep_spares_what_lives)
 }
 END_TEST
 
+/* Of a server the bytes go up and down for reasons of its own: some records outweigh them. */
 START_TEST(stats_can_be_asked)
 {
+    char *value = memset(apr_pcalloc(pool, 8193), 'v', 8192);
     bsession_stats_t before, after;
+    unsigned created = 0;
 
     /* a first connection takes memory of its own */
     provider->stats(backend, &before, contract_call(pool));
     provider->stats(backend, &before, contract_call(pool));
-    contract_created(contract_record("a", "1", NULL), 100);
-    provider->stats(backend, &after, contract_call(pool));
+    do {
+        contract_created(contract_record("a", value, NULL), 100);
+        created++;
+        provider->stats(backend, &after, contract_call(pool));
+    } while (created < 100 && before.bytes != BSESSION_UNKNOWN && after.bytes <= before.bytes);
     if (before.records != BSESSION_UNKNOWN) {
-        ck_assert_uint_eq(after.records, before.records + 1);
+        ck_assert_uint_eq(after.records, before.records + created);
     }
     if (before.bytes != BSESSION_UNKNOWN) {
         ck_assert_uint_gt(after.bytes, before.bytes);
