@@ -32,7 +32,7 @@ def server(start, layout):
         "greedy": layout.words + " replicas=2 prefix=bs:greedy:" + usual,
         "alone": layout.words.replace(" cluster=on", "").replace("," + one, "") + usual,
         "patient": layout.words + " prefix=bs:patient: breaker=off timeout=30s",
-        "short": layout.words + " prefix=bs:short: timeout=400ms breaker=3,500ms,1s",
+        "short": layout.words + " prefix=bs:short: timeout=1s breaker=3,500ms,1s",
     }, ""))
 
 
@@ -45,7 +45,7 @@ def at_the_start(server):
 @pytest.fixture
 def whole(layout):
     """Everybody is there before the test, and after it."""
-    wait_until(layout.is_whole, "the Cluster to be whole", 60)
+    wait_until(layout.is_whole, "the Cluster to be whole")
     yield layout
     layout.mend()
 
@@ -199,7 +199,7 @@ def test_failover_when_a_master_is_killed(server, whole):
         old("EVAL", "return redis.call('SET', KEYS[1], 'x')", 1, "{" + tag_for(whole, old) + "}mark")
         assert old("WAIT", 1, 5000) == 1
         old.kill()
-        wait_until(lambda: whole.serves(slots), "another master for the slots", 30)
+        wait_until(lambda: whole.serves(slots), "another master for the slots")
         healed = time.monotonic()
         at_heal = load.counted()
         wait_until(load.goes_on(20), "service to go on")
@@ -250,7 +250,7 @@ def test_what_is_destroyed_stays_so(server, whole):
     old = whole.owner(SLOTS // 2)
     slots = whole.owns(old)
     old.kill()
-    wait_until(lambda: whole.serves(slots), "another master for the slots", 30)
+    wait_until(lambda: whole.serves(slots), "another master for the slots")
     for token in tokens:
         visitor = server.client()
         visitor.jar["copied"] = token
@@ -288,7 +288,7 @@ def test_a_node_alone_fails_alone(server, whole):
     replica.start()
     old.start()
     for v in lost:
-        wait_until(lambda: v.probe("get=n", at="/short").status == 200, "service to return", 30)
+        wait_until(lambda: v.probe("get=n", at="/short").status == 200, "service to return")
 
 
 def test_all_nodes_are_gone(server, whole):
@@ -299,7 +299,7 @@ def test_all_nodes_are_gone(server, whole):
         member.pause()
     began = time.monotonic()
     assert visitor.probe("get=n", at="/main").status == 503
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 6     # timeout=2s, on a busy machine
     for member in whole.members:
         member.resume()
-    wait_until(lambda: visitor.probe("get=n", at="/main").status == 200, "service to return", 30)
+    wait_until(lambda: visitor.probe("get=n", at="/main").status == 200, "service to return")

@@ -168,5 +168,5 @@ def test_the_smallest_acl_is_enough(contract, redis):
 @pytest.mark.parametrize("word", [word for word in ACL.split() if word != "+info"])
 def test_nothing_of_it_is_superfluous(contract, redis, word):
     """Some test of the suite is refused; what waits for what is refused is not waited for."""
-    done = run(contract, redis, " ".join(other for other in ACL.split() if other != word), "0.02")
+    done = run(contract, redis, " ".join(other for other in ACL.split() if other != word), "0.05")
     assert done.returncode != 0 and "the server refused" in done.stdout

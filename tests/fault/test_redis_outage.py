@@ -15,7 +15,7 @@ from redis_server import Redis
 
 TIMEOUT, CONNECT = 1.0, 0.5
 # what a request does at most: one load, one save, and what a busy machine adds
-PATIENCE = 2 * TIMEOUT + 4
+PATIENCE = 2 * TIMEOUT + 8
 
 
 @pytest.fixture(scope="module")

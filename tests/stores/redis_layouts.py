@@ -34,7 +34,6 @@ DOWN_AFTER = 700                        # milliseconds until a server that is si
 # look more often, and are used to a busy machine
 QUICK = 500
 PACE = ["INFO-PERIOD", QUICK, "PUBLISH-PERIOD", QUICK, "TILT-TRIGGER", 30000]
-FAILOVER = 60                           # seconds that one may take where votes are lost
 SLOTS = 16384
 
 
@@ -250,11 +249,11 @@ class Sentinels(Layout):
             member.resume()
         for member in gone:
             member.start()
-        master = wait_until(self.agreed, "the Sentinels to agree", FAILOVER)
+        master = wait_until(self.agreed, "the Sentinels to agree")
         for member in gone:
             if not member.sentinel and member.port != master:
                 member("REPLICAOF", "127.0.0.1", master)
-        wait_until(self.is_whole, "the layout to be whole again", FAILOVER)
+        wait_until(self.is_whole, "the layout to be whole again")
 
     def named(self, sentinel):
         return int(sentinel("SENTINEL", "get-master-addr-by-name", "main")[1])
@@ -274,7 +273,18 @@ class Sentinels(Layout):
         def is_there():
             master = self.master()
             return master and master is not old and master.role() == "master"
-        wait_until(is_there, "another master", FAILOVER)
+        wait_until(is_there, "another master")
+
+    def hand_over(self, old):
+        """As an operator does it; a Sentinel may find no replica good enough at first."""
+        def is_accepted():
+            try:
+                return self.sentinels[1]("SENTINEL", "FAILOVER", "main")
+            except Refused:
+                return None
+        wait_until(is_accepted, "a Sentinel to begin")
+        self.wait_for_another(old)
+        wait_until(lambda: old.role() == "slave", "it to be a replica")
 
     def pace(self, period):
         """Four such periods, in milliseconds, are what a master of the past has until it is demoted."""
@@ -383,7 +393,7 @@ class Cluster(Layout):
                 replica("CLUSTER", "FAILOVER")
                 asked = time.monotonic()
             return replica.role() == "master" and old.role() == "slave"
-        wait_until(is_done, "the failover", FAILOVER)
+        wait_until(is_done, "the failover")
 
     def forget(self, node):
         """It leaves, and its process ends."""
@@ -399,7 +409,7 @@ class Cluster(Layout):
             member.resume()
             if member.process.poll() is not None:
                 member.start()
-        wait_until(self.is_whole, "the Cluster to be whole again", FAILOVER)
+        wait_until(self.is_whole, "the Cluster to be whole again")
 
     @property
     def words(self):
