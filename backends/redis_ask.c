@@ -35,12 +35,6 @@ typedef struct {
     int                     tries;
 } ask_t;
 
-static apr_status_t ask_free_reply(void *reply)
-{
-    freeReplyObject(reply);
-    return APR_SUCCESS;
-}
-
 /* ------------------------------------------------------------------ one try */
 
 /** What ends in more than 100,000 years does not end: the server, too, has to add it to its
@@ -121,11 +115,8 @@ static apr_status_t ask_read(ask_t *ask, redisReply **reply, bsession_call_t *ca
 {
     apr_status_t status = redis_link_read(ask->link, reply, call);
 
-    if (status == APR_SUCCESS) {
-        apr_pool_cleanup_register(call->pool, *reply, ask_free_reply, apr_pool_cleanup_null);
-        if ((*reply)->type == REDIS_REPLY_ERROR && !ask->error) {
-            ask->error = *reply;
-        }
+    if (status == APR_SUCCESS && (*reply)->type == REDIS_REPLY_ERROR && !ask->error) {
+        ask->error = *reply;
     }
     return status;
 }

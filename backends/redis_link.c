@@ -7,6 +7,8 @@
 
 #include <apr_strings.h>
 
+#include "redis_reply.h"
+
 #define REDIS_READ_BYTES 16384
 #define REDIS_OUT_BYTES  512
 /* What a large command needed is given back. */
@@ -143,7 +145,7 @@ static apr_status_t link_begin(redis_link_t *link, bsession_call_t *call)
         redis_link_close(link);
         return status;
     }
-    link->reader = redisReaderCreate();
+    link->reader = redis_reader_make();
     return link->reader ? link_greet(link) : link_fail(link, APR_ENOMEM, "preparing", call);
 }
 
@@ -186,6 +188,24 @@ static char *link_room(redis_link_t *link, apr_size_t more)
     return link->out + link->out_len;
 }
 
+/** A mark, the number, and the end of the line. */
+static char *link_count(char *to, char mark, apr_size_t number)
+{
+    char digits[24], *first = digits + sizeof digits;
+    apr_size_t len;
+
+    *--first = '\n';
+    *--first = '\r';
+    do {
+        *--first = (char)('0' + number % 10);
+        number /= 10;
+    } while (number);
+    *--first = mark;
+    len = (apr_size_t)(digits + sizeof digits - first);
+    memcpy(to, first, len);
+    return to + len;
+}
+
 apr_status_t redis_link_add(redis_link_t *link, const redis_word_t *words, int count)
 {
     apr_size_t need = 16;
@@ -199,9 +219,9 @@ apr_status_t redis_link_add(redis_link_t *link, const redis_word_t *words, int c
     if (!to) {
         return APR_ENOMEM;
     }
-    to += apr_snprintf(to, 16, "*%d\r\n", count);
+    to = link_count(to, '*', (apr_size_t)count);
     for (i = 0; i < count; i++) {
-        to += apr_snprintf(to, 28, "$%" APR_SIZE_T_FMT "\r\n", words[i].len);
+        to = link_count(to, '$', words[i].len);
         if (words[i].len) {
             memcpy(to, words[i].data, words[i].len);
         }
@@ -233,17 +253,15 @@ apr_status_t redis_link_send(redis_link_t *link, bsession_call_t *call)
 static apr_status_t link_next(redis_link_t *link, redisReply **reply, bsession_call_t *call)
 {
     char bytes[REDIS_READ_BYTES];
-    void *parsed = NULL;
 
     for (;;) {
         apr_size_t len = sizeof bytes;
         apr_status_t status;
 
-        if (redisReaderGetReply(link->reader, &parsed) != REDIS_OK) {
+        if (redis_reader_next(link->reader, reply, call->pool) != REDIS_OK) {
             return link_fail(link, APR_EGENERAL, "what came is not Redis's protocol", call);
         }
-        if (parsed) {
-            *reply = parsed;
+        if (*reply) {
             return APR_SUCCESS;
         }
         status = redis_wire_read(&link->wire, bytes, &len, call->deadline);
@@ -296,7 +314,6 @@ static apr_status_t link_greeted(redis_link_t *link, bsession_call_t *call)
         }
         status = link_judge(link, reply, call);
         link->greeting--;
-        freeReplyObject(reply);
         if (status != APR_SUCCESS) {
             redis_link_close(link);
             return status;
@@ -330,12 +347,6 @@ apr_status_t redis_link_read(redis_link_t *link, redisReply **reply, bsession_ca
     return status;
 }
 
-static apr_status_t link_free_reply(void *reply)
-{
-    freeReplyObject(reply);
-    return APR_SUCCESS;
-}
-
 apr_status_t redis_link_consult(const redis_address_t *address, const redis_login_t *login,
                                 const redis_word_t *words, int count, redisReply **reply,
                                 bsession_call_t *call)
@@ -357,9 +368,6 @@ apr_status_t redis_link_consult(const redis_address_t *address, const redis_logi
     }
     if (status == APR_SUCCESS) {
         status = redis_link_read(link, reply, call);
-    }
-    if (status == APR_SUCCESS) {
-        apr_pool_cleanup_register(call->pool, *reply, link_free_reply, apr_pool_cleanup_null);
     }
     redis_link_free(link);
     return status;

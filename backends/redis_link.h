@@ -66,8 +66,8 @@ apr_status_t redis_link_add(redis_link_t *link, const redis_word_t *words, int c
 /** Sends what is queued. */
 apr_status_t redis_link_send(redis_link_t *link, bsession_call_t *call);
 
-/** The next reply, which the caller frees with freeReplyObject. Those to what ready queued are read
- *  before it, and end the link where they are errors, or speak of another role (REDIS_EROLE). */
+/** The next reply, which lives as long as call->pool. Those to what ready queued are read before
+ *  it, and end the link where they are errors, or speak of another role (REDIS_EROLE). */
 apr_status_t redis_link_read(redis_link_t *link, redisReply **reply, bsession_call_t *call);
 
 /** One command to a server that is asked rarely, on a connection for that alone. The reply lives as
