@@ -8,6 +8,7 @@
 /* What is larger comes from malloc: a pool keeps it for others, and ends the process where it
  * cannot have it. */
 #define REPLY_FROM_POOL 65536
+#define REPLY_MOST_ELEMENTS (APR_SIZE_MAX / sizeof(redisReply *) - sizeof(redisReply))
 
 #if HIREDIS_MAJOR == 0
 typedef int reply_count_t;
@@ -30,18 +31,23 @@ static void *reply_room(apr_pool_t *pool, apr_size_t size)
     if (size <= REPLY_FROM_POOL) {
         return apr_palloc(pool, size);
     }
-    room = malloc(size);
+    room = calloc(1, size);
     if (room) {
         apr_pool_cleanup_register(pool, room, reply_free, apr_pool_cleanup_null);
     }
     return room;
 }
 
-/** It stands in its list before it is filled: whoever is out of memory gives up all of it. */
-static redisReply *reply_make(const redisReadTask *task)
+/** With so many bytes behind it. It stands in its list before it is filled: whoever is out of memory
+ *  gives up all of it. */
+static redisReply *reply_make(const redisReadTask *task, apr_size_t more)
 {
-    redisReply *reply = apr_pcalloc(task->privdata, sizeof *reply);
+    redisReply *reply = reply_room(task->privdata, sizeof *reply + more);
 
+    if (!reply) {
+        return NULL;
+    }
+    memset(reply, 0, sizeof *reply);
     reply->type = task->type;
     if (task->parent) {
         redisReply *list = task->parent->obj;
@@ -53,40 +59,46 @@ static redisReply *reply_make(const redisReadTask *task)
 
 static void *reply_string(const redisReadTask *task, char *bytes, size_t len)
 {
-    redisReply *reply = reply_make(task);
+    redisReply *reply = reply_make(task, len + 1);
 
-    reply->str = reply_room(task->privdata, len + 1);
-    if (!reply->str) {
-        return NULL;
+    if (reply) {
+        reply->str = (char *)(reply + 1);
+        memcpy(reply->str, bytes, len);
+        reply->str[len] = '\0';
+        reply->len = len;
     }
-    memcpy(reply->str, bytes, len);
-    reply->str[len] = '\0';
-    reply->len = len;
     return reply;
 }
 
 static void *reply_array(const redisReadTask *task, reply_count_t count)
 {
-    redisReply *reply = reply_make(task);
+    redisReply *reply = (apr_size_t)count > REPLY_MOST_ELEMENTS
+                      ? NULL : reply_make(task, (apr_size_t)count * sizeof reply);
 
-    reply->element = reply_room(task->privdata, (apr_size_t)count * sizeof *reply->element);
-    reply->elements = (size_t)count;
-    return reply->element ? reply : NULL;
+    if (reply) {
+        reply->element = (redisReply **)(reply + 1);
+        reply->elements = (size_t)count;
+    }
+    return reply;
 }
 
 static void *reply_integer(const redisReadTask *task, long long number)
 {
-    redisReply *reply = reply_make(task);
+    redisReply *reply = reply_make(task, 0);
 
-    reply->integer = number;
+    if (reply) {
+        reply->integer = number;
+    }
     return reply;
 }
 
 static void *reply_nil(const redisReadTask *task)
 {
-    redisReply *reply = reply_make(task);
+    redisReply *reply = reply_make(task, 0);
 
-    reply->type = REDIS_REPLY_NIL;
+    if (reply) {
+        reply->type = REDIS_REPLY_NIL;
+    }
     return reply;
 }
 
@@ -97,13 +109,13 @@ static void *reply_double(const redisReadTask *task, double number, char *text, 
     (void)number;
     (void)text;
     (void)len;
-    return reply_make(task);
+    return reply_make(task, 0);
 }
 
 static void *reply_bool(const redisReadTask *task, int is)
 {
     (void)is;
-    return reply_make(task);
+    return reply_make(task, 0);
 }
 #endif
 

@@ -31,7 +31,8 @@ HOW = {
     processes, on httpd's core; Redis has wrk's core.
 [c] CPU time of httpd's child in the runs of [b], user and kernel, all its threads, by the clock of
     its process, divided by the requests: less disturbed by what else the machine does. With PHP,
-    that of its processes is added. Redis's own is not in it. Medians.
+    that of its processes is added. Redis's own is not in it. Medians; in brackets the part of it
+    that bare httpd needs, which is what [b] would be on a core that nobody shares.
 """,
     "demands": """\
 [d] After {warm} requests that warm up, {requests} on one keep-alive connection, httpd with the event MPM:
@@ -140,7 +141,7 @@ def add_throughput(table, figures):
     table.section("CPU time a request, microseconds")
     for row in shown:
         it = figures[row.name]
-        table.add(row.title, f"{it.cpu:,.1f}", f"{it.more:+,.1f}", how="[c]")
+        table.add(row.title, f"{it.cpu:,.1f}", f"{it.more:+,.1f} ({it.share:.2f})", how="[c]")
 
 
 def add_demands(table, found):

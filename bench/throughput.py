@@ -9,7 +9,7 @@ import time
 import rows
 import server
 
-ROUNDS = 5
+ROUNDS = 9
 SECONDS = 1
 CONNECTIONS = 16
 
@@ -19,6 +19,7 @@ class Figure:
     rate: float         # requests a second
     cpu: float          # microseconds a request
     more: float         # than bare httpd needs for the same request, in the same round
+    share: float        # what bare httpd needs, as a part of it
     ratio: float        # of bare httpd's rate for the same request, in the same round
     least: float        # the ratio in the worst and in the best round
     most: float
@@ -57,6 +58,7 @@ def figure(mine, bare):
     return Figure(statistics.median(row[0] for row in mine),
                   statistics.median(row[1] for row in mine),
                   statistics.median(row[1] - base[1] for row, base in zip(mine, bare)),
+                  statistics.median(base[1] / row[1] for row, base in zip(mine, bare)),
                   statistics.median(ratios), min(ratios), max(ratios))
 
 
