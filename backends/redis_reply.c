@@ -38,7 +38,7 @@ static void *reply_room(apr_pool_t *pool, apr_size_t size)
     return room;
 }
 
-/** With so many bytes behind it. It stands in its list before it is filled: whoever is out of memory
+/** With so many bytes behind it. It stands in its list before it is filled: who is out of memory
  *  gives up all of it. */
 static redisReply *reply_make(const redisReadTask *task, apr_size_t more)
 {

@@ -35,12 +35,13 @@ HOW = {
     that bare httpd needs, which is what [b] would be on a core that nobody shares.
 """,
     "demands": """\
-[d] After {warm} requests that warm up, {requests} on one keep-alive connection, httpd with the event MPM:
-    by how much Redis's own counters have grown, divided by {requests}; the bench's own INFO is taken off.
-    A round trip is a read() by which the server got something from a connection (INFO stats,
-    total_reads_processed): what goes out in one flight is one. Commands are INFO commandstats',
-    those that a script calls included: HGETALL, PTTL, EVALSHA, GET and EXPIRE are sent, all others
-    are called by the script of EVALSHA.
+[d] After {warm} requests that warm up, {requests} on one keep-alive connection, httpd with the event
+    MPM: by how much Redis's own counters have grown, divided by {requests}; the bench's own INFO is
+    taken off. A round trip is a read() by which the server got something from a connection, its end
+    included (INFO stats, total_reads_processed): what goes out in one flight is one. Commands are
+    those of INFO commandstats. mod_bsession sends HGETALL and PTTL, once each, and EVALSHA; all
+    others are called by the script of EVALSHA, within the server. Prolonging a life, every 30 s for
+    a visitor at most, is left out by the choice of the requests.
 """,
     "session": """\
 Bare httpd has the modules that Debian enables and no access log. The bench's own handlers are in
@@ -49,6 +50,10 @@ one variable, BSessionEnv five variables and the facts. mod_session has no Sessi
 prolongs no lives; mod_bsession has its defaults (a session ends 300 s after its last use).
 mod_session_cookie and mod_session_crypto keep the session in the cookie, and so have no store; the
 latter makes its key anew for each cookie that it reads or writes, in 4,096 rounds of PBKDF2.
+Redis is one server, asked by TCP on the loopback, by a UNIX socket, or by TLS. "hiredis alone" is a
+module of the bench: before a request each thread asks on its own connection for a copy of such a
+session's hash, and forgets the answer. phpredis is configured as its documentation says; the page
+reads one of five keys and changes none.
 """,
     "store": """\
 [e] bench/store.c calls the memory provider without httpd and without the core, in the objects that
@@ -153,9 +158,8 @@ def add_demands(table, found):
         trips, opened = counted.pop("reads"), counted.pop("connections", 0)
         table.add(row.title, f"{trips:.2f}", "", f"{row.trips}" if row.trips else "",
                   round(trips, 2) <= row.trips if row.trips else None, "[d]")
-        table.note(", ".join(f"{name.upper()} {count:.2f}"
-                             for name, count in counted.items())
-                   + (f"; a connection {opened:.2f}" if opened else ""))
+        table.note(", ".join(f"{name.upper()} {counted[name]:.2f}" for name in sorted(counted))
+                   + (f"; new connections {opened:.2f}" if opened else ""))
 
 
 # DESIGN: loads a second a core, by the number of records.
@@ -192,7 +196,8 @@ def explanation(parts, alone, together):
     chosen += ["session"] if chosen[0] != "store" else []
     return "How each figure was got, in this one run:\n\n" + "\n".join(
         HOW[part] for part in chosen).format(
-            warm=demands.WARM, requests=f"{demands.REQUESTS:,}", connections=throughput.CONNECTIONS, rounds=throughput.ROUNDS,
+            warm=demands.WARM, requests=f"{demands.REQUESTS:,}",
+            connections=throughput.CONNECTIONS, rounds=throughput.ROUNDS,
             seconds=throughput.SECONDS, rounding=found["rounding"], empty=found["empty"] / 1024,
             pinned=f"httpd is pinned to core {here}, wrk to core {there}." if here != there
             else "There is one core only, which wrk has its share of.").rstrip()
