@@ -36,12 +36,6 @@ typedef struct {
     int                     tries;
 } ask_t;
 
-static apr_status_t ask_free_reply(void *reply)
-{
-    freeReplyObject(reply);
-    return APR_SUCCESS;
-}
-
 /* ------------------------------------------------------------------ one try */
 
 static redis_word_t ask_life(apr_time_t expires, apr_pool_t *pool)
@@ -144,11 +138,8 @@ static apr_status_t ask_read(ask_t *ask, redisReply **reply, bsession_call_t *ca
 {
     apr_status_t status = redis_link_read(ask->link, reply, call);
 
-    if (status == APR_SUCCESS) {
-        apr_pool_cleanup_register(call->pool, *reply, ask_free_reply, apr_pool_cleanup_null);
-        if ((*reply)->type == REDIS_REPLY_ERROR && !ask->error) {
-            ask->error = *reply;
-        }
+    if (status == APR_SUCCESS && (*reply)->type == REDIS_REPLY_ERROR && !ask->error) {
+        ask->error = *reply;
     }
     return status;
 }

@@ -13,16 +13,8 @@
 #define REDIS_OUT_KEPT   65536
 /* A server that said so is taken for a master for so long. */
 #define REDIS_ROLE_GOOD  apr_time_from_sec(1)
-/* What a record takes in the protocol's form, and the names of a slice of a scan. */
+/* What a record takes in the protocol's form. */
 #define REDIS_REPLY_MOST (REDIS_RECORD_MOST + REDIS_RECORD_MOST / 4)
-#define REDIS_ARRAY_MOST (2 * REDIS_FIELDS_MOST + 64)
-
-/* How hiredis counts the elements of an array. */
-#if HIREDIS_MAJOR < 1
-typedef int link_count_t;
-#else
-typedef size_t link_count_t;
-#endif
 
 struct redis_link_t {
     apr_pool_t            *pool;            /* the link's */
@@ -31,8 +23,6 @@ struct redis_link_t {
     const redis_login_t   *login;
     redis_wire_t           wire;
     redisReader           *reader;
-    redisReplyObjectFunctions functions;    /* the reader's */
-    void                *(*make_array)(const redisReadTask *task, link_count_t count);
     char                  *out;             /* malloc's */
     apr_size_t             out_len, out_room;
     int                    greeting;        /* replies to AUTH, SELECT and ROLE that are due */
@@ -138,28 +128,6 @@ static apr_status_t link_greet(redis_link_t *link)
     return status == APR_SUCCESS && login->master ? link_ask_role(link) : status;
 }
 
-/** hiredis makes room for what an array announces, before any of it has come. */
-static void *link_make_array(const redisReadTask *task, link_count_t count)
-{
-    const redis_link_t *link = task->privdata;
-
-    return count > (link_count_t)REDIS_ARRAY_MOST ? NULL : link->make_array(task, count);
-}
-
-/** 0: out of memory. */
-static int link_make_reader(redis_link_t *link)
-{
-    link->reader = redisReaderCreate();
-    if (link->reader) {
-        link->functions = *link->reader->fn;
-        link->make_array = link->functions.createArray;
-        link->functions.createArray = link_make_array;
-        link->reader->fn = &link->functions;
-        link->reader->privdata = link;
-    }
-    return link->reader != NULL;
-}
-
 static apr_status_t link_begin(redis_link_t *link, bsession_call_t *call)
 {
     apr_time_t until = apr_time_now() + link->login->connect_timeout;
@@ -177,8 +145,8 @@ static apr_status_t link_begin(redis_link_t *link, bsession_call_t *call)
         redis_link_close(link);
         return status;
     }
-    return link_make_reader(link) ? link_greet(link)
-                                  : link_fail(link, APR_ENOMEM, "preparing", call);
+    link->reader = redis_reader_make();
+    return link->reader ? link_greet(link) : link_fail(link, APR_ENOMEM, "preparing", call);
 }
 
 int redis_link_is_open(redis_link_t *link)
@@ -220,6 +188,24 @@ static char *link_room(redis_link_t *link, apr_size_t more)
     return link->out + link->out_len;
 }
 
+/** A mark, the number, and the end of the line. */
+static char *link_count(char *to, char mark, apr_size_t number)
+{
+    char digits[24], *first = digits + sizeof digits;
+    apr_size_t len;
+
+    *--first = '\n';
+    *--first = '\r';
+    do {
+        *--first = (char)('0' + number % 10);
+        number /= 10;
+    } while (number);
+    *--first = mark;
+    len = (apr_size_t)(digits + sizeof digits - first);
+    memcpy(to, first, len);
+    return to + len;
+}
+
 apr_status_t redis_link_add(redis_link_t *link, const redis_word_t *words, int count)
 {
     apr_size_t need = 16;
@@ -233,9 +219,9 @@ apr_status_t redis_link_add(redis_link_t *link, const redis_word_t *words, int c
     if (!to) {
         return APR_ENOMEM;
     }
-    to += apr_snprintf(to, 16, "*%d\r\n", count);
+    to = link_count(to, '*', (apr_size_t)count);
     for (i = 0; i < count; i++) {
-        to += apr_snprintf(to, 28, "$%" APR_SIZE_T_FMT "\r\n", words[i].len);
+        to = link_count(to, '$', words[i].len);
         if (words[i].len) {
             memcpy(to, words[i].data, words[i].len);
         }
@@ -276,17 +262,16 @@ static apr_status_t link_next(redis_link_t *link, redisReply **reply, bsession_c
 {
     char bytes[REDIS_READ_BYTES];
     apr_size_t all = 0;
-    void *parsed = NULL;
 
     for (;;) {
         apr_size_t len = sizeof bytes;
         apr_status_t status;
 
-        if (redisReaderGetReply(link->reader, &parsed) != REDIS_OK || all > REDIS_REPLY_MOST) {
+        if (redis_reader_next(link->reader, reply, call->pool) != REDIS_OK
+            || all > REDIS_REPLY_MOST) {
             return link_refuse(link, call);
         }
-        if (parsed) {
-            *reply = parsed;
+        if (*reply) {
             return APR_SUCCESS;
         }
         status = redis_wire_read(&link->wire, bytes, &len, call->deadline);
@@ -340,7 +325,6 @@ static apr_status_t link_greeted(redis_link_t *link, bsession_call_t *call)
         }
         status = link_judge(link, reply, call);
         link->greeting--;
-        freeReplyObject(reply);
         if (status != APR_SUCCESS) {
             redis_link_close(link);
             return status;
@@ -378,12 +362,6 @@ apr_status_t redis_link_read(redis_link_t *link, redisReply **reply, bsession_ca
     return status;
 }
 
-static apr_status_t link_free_reply(void *reply)
-{
-    freeReplyObject(reply);
-    return APR_SUCCESS;
-}
-
 apr_status_t redis_link_consult(const redis_address_t *address, const redis_login_t *login,
                                 const redis_word_t *words, int count, redisReply **reply,
                                 bsession_call_t *call)
@@ -405,9 +383,6 @@ apr_status_t redis_link_consult(const redis_address_t *address, const redis_logi
     }
     if (status == APR_SUCCESS) {
         status = redis_link_read(link, reply, call);
-    }
-    if (status == APR_SUCCESS) {
-        apr_pool_cleanup_register(call->pool, *reply, link_free_reply, apr_pool_cleanup_null);
     }
     redis_link_free(link);
     return status;

@@ -13,13 +13,8 @@
 
 #include <string.h>
 
-#include <hiredis/hiredis.h>
-
+#include "redis_reply.h"
 #include "redis_wire.h"
-
-/** No record is larger, in names and values, or has more fields: and so no reply is much larger. */
-#define REDIS_RECORD_MOST (128u << 20)
-#define REDIS_FIELDS_MOST (512u << 10)
 
 /** It is no master, though it has to be. Nothing was done. */
 #define REDIS_EROLE (APR_OS_START_USERERR + 7390)
@@ -76,8 +71,8 @@ apr_status_t redis_link_send(redis_link_t *link, bsession_call_t *call);
 /** Whether some of a reply is there, or an end of the connection; waits for it. */
 int          redis_link_hears(const redis_link_t *link, apr_time_t until);
 
-/** The next reply, which the caller frees with freeReplyObject. Those to what ready queued are read
- *  before it, and end the link where they are errors, or speak of another role (REDIS_EROLE). */
+/** The next reply, which lives as long as call->pool. Those to what ready queued are read before
+ *  it, and end the link where they are errors, or speak of another role (REDIS_EROLE). */
 apr_status_t redis_link_read(redis_link_t *link, redisReply **reply, bsession_call_t *call);
 
 /** One command to a server that is asked rarely, on a connection for that alone. The reply lives as

@@ -2,8 +2,6 @@
 
 #include "redis_record.h"
 
-#include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <apr_strings.h>
@@ -20,15 +18,20 @@ typedef struct {
  *  as another number's. */
 static int read_number(apr_uint64_t *number, const redisReply *text, apr_uint64_t most)
 {
-    char *end;
+    const char *digit = text->str;
 
-    if (text->type != REDIS_REPLY_STRING || text->str[0] < '0' || text->str[0] > '9'
-        || (text->str[0] == '0' && text->len > 1)) {
+    if (text->type != REDIS_REPLY_STRING || !*digit || (*digit == '0' && text->len > 1)) {
         return 0;
     }
-    errno = 0;
-    *number = strtoull(text->str, &end, 10);
-    return end == text->str + text->len && errno == 0 && *number <= most;
+    for (*number = 0; *digit >= '0' && *digit <= '9'; digit++) {
+        apr_uint64_t units = (apr_uint64_t)(*digit - '0');
+
+        if (*number > (most - units) / 10) {
+            return 0;
+        }
+        *number = *number * 10 + units;
+    }
+    return digit == text->str + text->len;
 }
 
 static int is_word(const redisReply *name, const char *word)

@@ -90,12 +90,12 @@ START_TEST(values_of_many_sizes)
 {
     static const apr_size_t sizes[] = {
         0, 1, 15, 16, 63, 64, 65, 255, 256, 1000, 1023, 1024, 1025, 4095, 4096, 4097, 8192, 12345,
-        16384, 20000, 32767, 32768, 40000, 61440
+        16384, 20000, 32767, 32768, 40000, 61440, 65535, 65536, 100000
     };
-    char *value = apr_palloc(pool, 61440);
+    char *value = apr_palloc(pool, 100000);
     apr_size_t i;
 
-    ck_assert_int_eq(apr_generate_random_bytes((unsigned char *)value, 61440), APR_SUCCESS);
+    ck_assert_int_eq(apr_generate_random_bytes((unsigned char *)value, 100000), APR_SUCCESS);
     for (i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
         bsession_record_t *record = contract_record("before", "b", NULL);
 
