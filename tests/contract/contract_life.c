@@ -178,7 +178,7 @@ END_TEST
 /* However far a clock can count: it is not over, and not refused. */
 START_TEST(a_life_may_be_the_longest)
 {
-    bsession_record_t *record = contract_record("a", "1", NULL);
+    bsession_record_t *record = contract_record("a", "1", NULL), loaded;
     bsession_key_t key;
 
     record->expires = APR_INT64_MAX;
@@ -186,6 +186,8 @@ START_TEST(a_life_may_be_the_longest)
     contract_holds(&key, record, 100);
     contract_is(contract_touch(&key, APR_INT64_MAX), APR_SUCCESS);
     contract_holds(&key, record, 100);
+    contract_is(contract_load(&key, &loaded), APR_SUCCESS);
+    ck_assert(loaded.expires == 0 || loaded.expires > APR_INT64_MAX / 2);
 }
 END_TEST
 

@@ -126,6 +126,24 @@ def test_a_slot_that_moves(server, whole):
     whole.move(slot, source)
 
 
+@pytest.mark.parametrize("kind", ["hostname", "unknown-endpoint"])
+def test_a_redirection_without_a_name(server, whole, kind):
+    """A node that has no name for others, and one that does not know its own address: the first cannot say where a
+    slot went, and somebody else is asked."""
+    visitor, slot = new_visitor(server, whole, "/moving")
+    source = whole.owner(slot)
+    target = next(m for m in whole.masters() if m is not source)
+    source("CONFIG", "SET", "cluster-preferred-endpoint-type", kind)
+    try:
+        before = source.errors("MOVED")
+        whole.move(slot, target)
+        assert visitor.results("incr=n:1", "get=n", at="/moving") == ["=3", "=3"]
+        assert source.errors("MOVED") > before
+    finally:
+        source("CONFIG", "SET", "cluster-preferred-endpoint-type", "ip")
+    whole.move(slot, source)
+
+
 def test_resharding_under_load(server, whole):
     """Every session's slot goes to another node and back: no request fails, no step is lost or counted twice."""
     with Load(server, "/moving") as load:
@@ -179,8 +197,20 @@ def test_a_node_that_joins_and_leaves(server, whole):
     whole.meet(newcomer)
     wait_until(lambda: all(newcomer("CLUSTER", "MYID") in m("CLUSTER", "NODES") for m in whole.masters())
                and "cluster_state:ok" in newcomer("CLUSTER", "INFO"), "the newcomer to be known")
-    whole.move(slot, newcomer)
-    assert visitor.results("incr=n:1", "get=n", at="/moving") == ["=3", "=3"]
+
+    def half_way():
+        """It owns nothing yet, and is slow: it is waited for nevertheless."""
+        keys = source("CLUSTER", "GETKEYSINSLOT", slot, 10)
+        source("MIGRATE", "127.0.0.1", newcomer.port, "", 0, 5000, "AUTH", "pass-of-a-test", "KEYS", *keys)
+        newcomer.pause()
+        until = time.monotonic() + 0.8
+        with ThreadPoolExecutor(1) as pool:
+            counted = pool.submit(visitor.results, "incr=n:1", at="/moving")
+            wait_until(lambda: time.monotonic() > until, "a while")
+            newcomer.resume()
+            assert counted.result() == ["=3"]
+    whole.move(slot, newcomer, half_way)
+    assert visitor.results("get=n", at="/moving") == ["=3"]
     assert newcomer.calls("hgetall")
     whole.move(slot, source)
     whole.forget(newcomer)

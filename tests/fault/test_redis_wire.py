@@ -347,6 +347,19 @@ def test_what_nobody_asked_for(server, wire, visitor, more):
             assert other.results("get=a") == ["=other"]
 
 
+def test_an_answer_behind_an_error(server, wire, redis):
+    """The script goes along on a connection that has nothing else to say."""
+    idle(server)
+    redis("FLUSHDB")
+    wire.clear()
+    wire.once(SAVE, Instead(b"-NOSCRIPT No matching script\r\n*1\r\n$2\r\nOK\r\n"))
+    redis("SCRIPT", "FLUSH")
+    visitor = server.client()
+    assert visitor.results("set=a:1") == ["ok"]
+    assert wire.count(b"$4\r\nEVAL\r\n") == 1 and redis("DBSIZE") == 1
+    assert visitor.results("get=a") == ["=1"]
+
+
 @pytest.mark.parametrize("reply", [
     b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\0\0\0\0", b"*-1\r\n*-1\r\n", b"$-1\r\n$-1\r\n", b"+OK\r\n+OK\r\n", b":1\r\n:1\r\n",
     b"*1\r\n$1\r\na\r\n:-1\r\n", b"*2\r\n$1\r\na\r\n:1\r\n:-1\r\n", b"*2\r\n*0\r\n*0\r\n:1\r\n",

@@ -331,6 +331,78 @@ START_TEST(whoever_waits_gets_what_is_given_back)
 }
 END_TEST
 
+/* ------------------------------------------------------------------ one connection */
+
+/* Somewhere that takes connections and says nothing. */
+static redis_address_t silent_server(void)
+{
+    apr_sockaddr_t *here;
+    apr_socket_t *socket;
+
+    apr_sockaddr_info_get(&here, "127.0.0.1", APR_INET, 0, 0, pool);
+    ck_assert_int_eq(apr_socket_create(&socket, APR_INET, SOCK_STREAM, APR_PROTO_TCP, pool),
+                     APR_SUCCESS);
+    ck_assert_int_eq(apr_socket_bind(socket, here), APR_SUCCESS);
+    ck_assert_int_eq(apr_socket_listen(socket, 5), APR_SUCCESS);
+    apr_socket_addr_get(&here, APR_LOCAL, socket);
+    return at("127.0.0.1", here->port);
+}
+
+START_TEST(what_waits_for_an_answer_serves_nobody_else)
+{
+    redis_address_t address = silent_server();
+    redis_word_t ping = redis_word("PING");
+    bsession_call_t call = call_until(apr_time_from_sec(5));
+    redis_node_t *node;
+    redis_link_t *link;
+    int send;
+
+    conf.login.connect_timeout = apr_time_from_sec(5);
+    node = redis_node_make(&conf, &address, pool);
+    for (send = 0; send < 2; send++) {
+        ck_assert_int_eq(redis_node_acquire(node, &link, &call), APR_SUCCESS);
+        ck_assert(!redis_link_is_open(link));
+        ck_assert_int_eq(redis_link_ready(link, &call), APR_SUCCESS);
+        ck_assert(redis_link_is_clean(link));
+        ck_assert_int_eq(redis_link_add(link, &ping, 1), APR_SUCCESS);
+        ck_assert(!redis_link_is_clean(link));
+        if (send) {
+            ck_assert_int_eq(redis_link_send(link, &call), APR_SUCCESS);
+            ck_assert(!redis_link_is_clean(link));
+        }
+        redis_node_release(node, link);
+    }
+    ck_assert_int_eq(redis_node_acquire(node, &link, &call), APR_SUCCESS);
+    ck_assert_int_eq(redis_link_ready(link, &call), APR_SUCCESS);
+    redis_node_release(node, link);
+    ck_assert_int_eq(redis_node_acquire(node, &link, &call), APR_SUCCESS);
+    ck_assert(redis_link_is_open(link));
+    redis_node_release(node, link);
+}
+END_TEST
+
+/* AUTH goes first, and its answer is due. */
+START_TEST(what_has_not_said_who_it_is_serves_nobody_else)
+{
+    redis_address_t address = silent_server();
+    bsession_call_t call = call_until(apr_time_from_msec(100));
+    redis_link_t *link;
+    apr_pool_t *own;
+
+    conf.login.connect_timeout = apr_time_from_sec(5);
+    conf.login.password = "pass";
+    apr_pool_create(&own, pool);
+    link = redis_link_make(&address, &conf.login, own);
+    ck_assert_int_eq(redis_link_ready(link, &call), APR_SUCCESS);
+    ck_assert(!redis_link_is_settled(link));
+    ck_assert_int_eq(redis_link_send(link, &call), APR_SUCCESS);
+    ck_assert(!redis_link_is_clean(link));
+    ck_assert_int_eq(redis_link_settle(link, &call), APR_TIMEUP);
+    ck_assert(!redis_link_is_open(link));
+    redis_link_free(link);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("redis");
@@ -352,6 +424,8 @@ int main(void)
     tcase_add_test(tests, a_child_does_not_grow);
     tcase_add_test(tests, nobody_waits_for_a_connection_beyond_the_deadline);
     tcase_add_test(tests, whoever_waits_gets_what_is_given_back);
+    tcase_add_test(tests, what_waits_for_an_answer_serves_nobody_else);
+    tcase_add_test(tests, what_has_not_said_who_it_is_serves_nobody_else);
     suite_add_tcase(suite, tests);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
