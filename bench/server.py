@@ -147,13 +147,13 @@ class Server:
         return f"http://{HOST}:{self.port}{path}"
 
     def start(self, before=(), arguments=("-DFOREGROUND",)):
-        if self.beside:
-            self.beside.start(before)
         command = [*before, httpd_path(), "-f", str(self.root / "httpd.conf"), *arguments]
-        with open(self.root / "output", "w", encoding="utf-8") as output:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output,
-                                            stderr=subprocess.STDOUT)
         try:
+            if self.beside:
+                self.beside.start(before)
+            with open(self.root / "output", "w", encoding="utf-8") as output:
+                self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output,
+                                                stderr=subprocess.STDOUT)
             self._wait()
         except BaseException:
             self.stop()

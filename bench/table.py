@@ -40,8 +40,8 @@ HOW = {
     taken off. A round trip is a read() by which the server got something from a connection, its end
     included (INFO stats, total_reads_processed): what goes out in one flight is one. Commands are
     those of INFO commandstats. mod_bsession sends HGETALL and PTTL, once each, and EVALSHA; all
-    others are called by the script of EVALSHA, within the server. Prolonging a life, every 30 s for
-    a visitor at most, is left out by the choice of the requests.
+    others are called by the script of EVALSHA, within the server. A life is prolonged every 30 s at
+    most, by one more round trip after the answer: not in runs as short as these.
 """,
     "session": """\
 Bare httpd has the modules that Debian enables and no access log. The bench's own handlers are in
