@@ -198,6 +198,7 @@ static apr_status_t wire_write_some(redis_wire_t *wire, const char *from, apr_si
 apr_status_t redis_wire_write(redis_wire_t *wire, const char *from, apr_size_t len,
                               apr_time_t deadline)
 {
+    wire->wants = 0;
     while (len) {
         apr_size_t some = len;
         apr_status_t status = wire_wait_until(wire, deadline);
@@ -213,6 +214,7 @@ apr_status_t redis_wire_write(redis_wire_t *wire, const char *from, apr_size_t l
             return status;
         }
     }
+    wire->wants = POLLIN;               /* the answer is not there yet: to look would be in vain */
     return APR_SUCCESS;
 }
 
