@@ -9,7 +9,9 @@
 #include "memcached_ask.h"
 
 /* So many keys go into one question. */
-#define MC_FLIGHT 64
+#define MC_FLIGHT  64
+/* Servers take no larger item, whatever they are started with. */
+#define MC_LARGEST ((apr_size_t)1 << 30)
 
 /* ------------------------------------------------------------------ configuration */
 
@@ -66,17 +68,29 @@ static apr_status_t mc_load(bsession_backend_t *backend, const bsession_key_t *k
 
 /* ------------------------------------------------------------------ save */
 
+/** All but the head. */
+static apr_status_t mc_prepare(bsession_backend_t *backend, const bsession_save_t *save,
+                               mc_item_t *item, bsession_call_t *call)
+{
+    const bsession_fields_t *fields = &save->record->fields;
+
+    if ((save->max_bytes && bsession_fields_bytes(fields) > save->max_bytes)
+        || (save->max_fields && (apr_size_t)fields->count > save->max_fields)) {
+        return APR_ENOSPC;
+    }
+    item->size = MC_ITEM_HEAD + backend->services->record_size(save->record);
+    if (item->size > MC_LARGEST) {
+        return APR_ENOSPC;
+    }
+    item->bytes = apr_palloc(call->pool, item->size);
+    backend->services->record_write(save->record, item->bytes + MC_ITEM_HEAD);
+    return APR_SUCCESS;
+}
+
 /** `life` is what is stored already, for one that is kept or prolonged. */
 static void mc_write(mc_ask_t *ask, const bsession_save_t *save, const apr_time_t *life,
                      mc_item_t *item)
 {
-    const bsession_services_t *services = ask->backend->services;
-
-    if (!item->bytes) {
-        item->size = MC_ITEM_HEAD + services->record_size(save->record);
-        item->bytes = apr_palloc(ask->call->pool, item->size);
-        services->record_write(save->record, item->bytes + MC_ITEM_HEAD);
-    }
     item->expires = !life ? save->record->expires
                   : save->record->expires == BSESSION_KEEP ? *life
                   : mc_later(save->record->expires, *life);
@@ -155,14 +169,12 @@ static apr_status_t mc_save(bsession_backend_t *backend, const bsession_key_t *k
                             const bsession_save_t *save, bsession_saved_t *saved,
                             bsession_call_t *call)
 {
-    const bsession_fields_t *fields = &save->record->fields;
     mc_item_t item = { 0 };
-    apr_status_t status;
+    apr_status_t status = mc_prepare(backend, save, &item, call);
     mc_ask_t ask;
 
-    if ((save->max_bytes && bsession_fields_bytes(fields) > save->max_bytes)
-        || (save->max_fields && (apr_size_t)fields->count > save->max_fields)) {
-        return APR_ENOSPC;
+    if (status != APR_SUCCESS) {
+        return status;
     }
     status = mc_ask_begin(&ask, backend, key, call);
     if (status == APR_SUCCESS) {

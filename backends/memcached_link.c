@@ -7,9 +7,6 @@
 #include <apr_strings.h>
 #include <libmemcached/memcached.h>
 
-/* Servers take no larger item, whatever they are started with. */
-#define LINK_LARGEST ((apr_size_t)1 << 30)
-
 struct mc_link_t {
     const mc_conf_t   *conf;
     const mc_server_t *server;
@@ -265,28 +262,17 @@ static apr_status_t link_said(mc_link_t *link, memcached_return_t result, bsessi
     }
 }
 
-static int link_takes(apr_size_t size, bsession_call_t *call)
-{
-    if (size <= LINK_LARGEST) {
-        return 1;
-    }
-    apr_cpystrn(call->why, "a record is larger than any item of Memcached", sizeof call->why);
-    return 0;
-}
-
 apr_status_t mc_link_add(mc_link_t *link, const mc_name_t *name, const char *bytes,
                          apr_size_t size, time_t exptime, bsession_call_t *call)
 {
-    return !link_takes(size, call) ? APR_ENOSPC
-         : link_said(link, memcached_add(link->handle, name->text, name->len, bytes, size, exptime,
+    return link_said(link, memcached_add(link->handle, name->text, name->len, bytes, size, exptime,
                                          0), call);
 }
 
 apr_status_t mc_link_cas(mc_link_t *link, const mc_name_t *name, const char *bytes,
                          apr_size_t size, time_t exptime, apr_uint64_t cas, bsession_call_t *call)
 {
-    return !link_takes(size, call) ? APR_ENOSPC
-         : link_said(link, memcached_cas(link->handle, name->text, name->len, bytes, size, exptime,
+    return link_said(link, memcached_cas(link->handle, name->text, name->len, bytes, size, exptime,
                                          0, cas), call);
 }
 
