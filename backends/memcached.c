@@ -117,13 +117,33 @@ static apr_status_t mc_replace(mc_ask_t *ask, const bsession_save_t *save, mc_it
     return status;
 }
 
-/** What is over, or is nothing of ours where that may be overwritten, gives way. */
-static apr_status_t mc_create_over(mc_ask_t *ask, mc_item_t *item)
+/** An add that was sent twice, and finds a record of its own (random) revision, has made it. One of
+ *  its own meta may be what somebody has made of it since. */
+static apr_status_t mc_is_ours(mc_ask_t *ask, const bsession_save_t *save, const mc_item_t *item)
+{
+    const bsession_bytes_t *meta = &save->record->meta;
+    bsession_record_t found;
+
+    if (ask->item.revision == item->revision) {
+        return APR_SUCCESS;
+    }
+    if (mc_read(ask->backend, &ask->item, &found, ask->call) != APR_SUCCESS
+        || found.meta.len != meta->len
+        || (meta->len && memcmp(found.meta.data, meta->data, meta->len) != 0)) {
+        return APR_EEXIST;
+    }
+    apr_cpystrn(ask->call->why, "the connection was lost, and whether it had been done by then "
+                "cannot be told", sizeof ask->call->why);
+    return APR_EGENERAL;
+}
+
+/** What is over gives way. */
+static apr_status_t mc_create_over(mc_ask_t *ask, const bsession_save_t *save, mc_item_t *item)
 {
     apr_status_t status = mc_ask_get(ask);
 
     if (status == APR_SUCCESS) {
-        return ask->repeated && ask->item.revision == item->revision ? APR_SUCCESS : APR_EEXIST;
+        return ask->repeated ? mc_is_ours(ask, save, item) : APR_EEXIST;
     }
     if (status != APR_NOTFOUND) {
         return status;
@@ -132,7 +152,6 @@ static apr_status_t mc_create_over(mc_ask_t *ask, mc_item_t *item)
     return status == APR_EEXIST || status == APR_NOTFOUND ? APR_EAGAIN : status;
 }
 
-/** An add that was sent twice, and finds a record of its own (random) revision, has made it. */
 static apr_status_t mc_make(mc_ask_t *ask, const bsession_save_t *save, mc_item_t *item)
 {
     apr_status_t status;
@@ -142,7 +161,7 @@ static apr_status_t mc_make(mc_ask_t *ask, const bsession_save_t *save, mc_item_
     status = mc_ask_add(ask, item);
     if (status == APR_EEXIST) {
         do {
-            status = mc_create_over(ask, item);
+            status = mc_create_over(ask, save, item);
         } while (status == APR_EAGAIN);
     }
     return status;

@@ -239,11 +239,31 @@ apr_status_t mc_link_get(mc_link_t *link, const mc_name_t *names, int count, mc_
                                                         : link_fail(link, said, call);
 }
 
+/** What the library has read beyond the answer would be the next one's: it is read to its end here,
+ *  and nothing is waited for where there is none. */
+static memcached_return_t link_rest(mc_link_t *link)
+{
+    memcached_result_st result;
+    memcached_return_t said;
+
+    memcached_result_create(link->handle, &result);
+    result.count = 1;
+    said = memcached_fetch_result(link->handle, &result, &said) ? MEMCACHED_PROTOCOL_ERROR : said;
+    memcached_result_free(&result);
+    return said;
+}
+
 /** An answer, or the end of the link. */
 static apr_status_t link_said(mc_link_t *link, memcached_return_t result, bsession_call_t *call)
 {
+    memcached_return_t rest;
+
     if (!link_is_whole(link)) {
         return link_fail(link, result, call);
+    }
+    rest = link_rest(link);
+    if (rest != MEMCACHED_END) {
+        return link_fail(link, rest, call);
     }
     switch (result) {
     case MEMCACHED_SUCCESS:
