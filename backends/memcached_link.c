@@ -12,6 +12,7 @@ struct mc_link_t {
     const mc_server_t *server;
     const char        *text;                /* of the server */
     memcached_st      *handle;              /* NULL: not connected */
+    int                known;               /* that it takes connections */
 };
 
 static apr_status_t link_free(void *link)
@@ -41,13 +42,14 @@ void mc_link_close(mc_link_t *link)
     if (link->handle) {
         memcached_free(link->handle);
         link->handle = NULL;
+        link->known = 0;
     }
 }
 
 /* ------------------------------------------------------------------ failures */
 
 /** What the library says, in words that help; NULL where its own are as good. */
-static const char *link_words(memcached_return_t result)
+static const char *link_words(const mc_link_t *link, memcached_return_t result)
 {
     switch (result) {
     case MEMCACHED_TIMEOUT:
@@ -59,7 +61,8 @@ static const char *link_words(memcached_return_t result)
     case MEMCACHED_AUTH_PROBLEM:
         return "no way to log in: SASL's modules (libsasl2-modules) have none of the server's";
     case MEMCACHED_CONNECTION_FAILURE:
-        return "the connection was closed";
+        return link->known ? "the connection was closed"
+                           : "it takes no connections, or closes them at once";
     case MEMCACHED_SERVER_MEMORY_ALLOCATION_FAILURE:
     case MEMCACHED_MEMORY_ALLOCATION_FAILURE:
         return "no memory is left (-m), and the server may drop nothing (-M)";
@@ -79,11 +82,11 @@ static apr_status_t link_fail(mc_link_t *link, memcached_return_t result, bsessi
     const char *words;
     char text[64];
 
-    if (told == MEMCACHED_SUCCESS || link_words(result)) {
+    if (told == MEMCACHED_SUCCESS || link_words(link, result)) {
         told = result;
     }
     words = error && told != MEMCACHED_TIMEOUT ? apr_strerror(error, text, sizeof text)
-                                               : link_words(told);
+                                               : link_words(link, told);
     apr_snprintf(call->why, sizeof call->why, "%s: %s", link->text,
                  words ? words : memcached_strerror(link->handle, told));
     mc_link_close(link);
@@ -165,6 +168,7 @@ apr_status_t mc_link_ready(mc_link_t *link, bsession_call_t *call)
     if (result != MEMCACHED_SUCCESS || !link_is_whole(link)) {
         return link_fail(link, result, call);
     }
+    link->known = 1;
     return link_time(link, 0, call);
 }
 

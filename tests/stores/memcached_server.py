@@ -137,7 +137,11 @@ class Memcached:
         self.process.wait()
 
     def pause(self):
+        """Until each of its threads stands still."""
         self.process.send_signal(signal.SIGSTOP)
+        tasks = pathlib.Path(f"/proc/{self.process.pid}/task")
+        wait_until(lambda: all(task.read_text().rpartition(")")[2].split()[0] == "T"
+                               for task in tasks.glob("*/stat")), "memcached to stop")
 
     def resume(self):
         self.process.send_signal(signal.SIGCONT)
