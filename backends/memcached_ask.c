@@ -73,7 +73,7 @@ static apr_status_t ask_found(void *baton, int which, const char *bytes, apr_siz
 
     (void)which;
     if (!cas) {
-        apr_cpystrn(call->why, "the server keeps no cas numbers (-C), without which nothing is safe",
+        apr_cpystrn(call->why, "the server keeps no cas numbers (-C), and nothing is safe there",
                     sizeof call->why);
         return APR_EGENERAL;
     }

@@ -6,8 +6,8 @@
  *
  * A call begins with a question that does no harm when it is put twice: a get, an add (which knows
  * its own record), a delete. Where it fails on a connection that lay idle it is put again, once, on
- * a new one. A cas follows a get on the same connection and is never sent again: what becomes of one
- * whose answer is lost is not known.
+ * a new one. A cas follows a get on the same connection and is never sent again: what becomes of
+ * one whose answer is lost is not known.
  */
 #ifndef MEMCACHED_ASK_H
 #define MEMCACHED_ASK_H
@@ -57,7 +57,8 @@ apr_status_t mc_ask_get(mc_ask_t *ask);
 /** APR_EEXIST: something is there. */
 apr_status_t mc_ask_add(mc_ask_t *ask, const mc_item_t *item);
 
-/** Over what the last get has found. APR_EEXIST: it is not that any more; APR_NOTFOUND: it is gone. */
+/** Over what the last get has found. APR_EEXIST: it is not that any more; APR_NOTFOUND: it is
+ *  gone. */
 apr_status_t mc_ask_cas(mc_ask_t *ask, const mc_item_t *item);
 
 /** Ends what the last get has found; as mc_ask_cas. */

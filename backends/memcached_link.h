@@ -5,9 +5,9 @@
  * @brief One connection to one Memcached server.
  *
  * The client library knows rings of servers, connects by itself and keeps what failed in mind. Here
- * each of its handles has one server, is asked for nothing before it is known to be connected, and is
- * thrown away with its connection when anything goes wrong: no handle has a past, and no connection
- * is ever left with half an answer in it.
+ * each of its handles has one server, is asked for nothing before it is known to be connected, and
+ * is thrown away with its connection when anything goes wrong: no handle has a past, and no
+ * connection is ever left with half an answer in it.
  *
  * A function that returns APR_SUCCESS, APR_NOTFOUND, APR_EEXIST or APR_ENOSPC had an answer of the
  * server. After any other status the link is closed, and `why` says what happened.

@@ -1,6 +1,6 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-/* mod_bsession_memcached.so: httpd's side of the Memcached store, which is all there is of it here. */
+/* mod_bsession_memcached.so: httpd's side of the Memcached store, all there is of it here. */
 
 #include "httpd.h"
 #include "http_config.h"

@@ -21,15 +21,15 @@ has() {
 
 failed=0
 if has libmemcached/memcached.h -lmemcached; then
-    "${APXS:-apxs}" -c -n bsession_memcached -o mod_bsession_memcached.la -Wc,-fvisibility=hidden -Iinclude \
-        -lmemcached backends/memcached*.c >log 2>&1
+    "${APXS:-apxs}" -c -n bsession_memcached -o mod_bsession_memcached.la -Wc,-fvisibility=hidden \
+        -Iinclude -lmemcached backends/memcached*.c >log 2>&1
     [ -f .libs/mod_bsession_memcached.so ] || { cat log; failed=1; }
 else
     echo "mod_bsession_memcached is skipped: no libmemcached"
 fi
 if has hiredis/hiredis.h -lhiredis; then
-    "${APXS:-apxs}" -c -n bsession_redis -o mod_bsession_redis.la -Wc,-fvisibility=hidden -Iinclude \
-        -lhiredis -lssl -lcrypto backends/redis*.c >log 2>&1
+    "${APXS:-apxs}" -c -n bsession_redis -o mod_bsession_redis.la -Wc,-fvisibility=hidden \
+        -Iinclude -lhiredis -lssl -lcrypto backends/redis*.c >log 2>&1
     [ -f .libs/mod_bsession_redis.so ] || { cat log; failed=1; }
 else
     echo "mod_bsession_redis is skipped: no hiredis"

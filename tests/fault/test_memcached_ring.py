@@ -23,9 +23,11 @@ def start_on(start, words):
 
 
 def home(ring, client):
-    """The place of the server that has this visitor's record; there is one."""
+    """The place of the server that has this visitor's record; there is one. The server's own list leaves out what
+    is being replaced while it is made."""
     [tag] = client.results("tag")
-    [place] = [i for i, one in enumerate(ring.servers) if any(tag in key for key in one.keys())]
+    [place] = wait_until(lambda: [i for i, one in enumerate(ring.servers) if any(tag in key for key in one.keys())],
+                         "the record to be listed")
     return place
 
 

@@ -37,8 +37,7 @@ class Sasl:
     LOAD, ADD, SAVE, DELETE = b"\x80\x0d\x00\x24", b"\x80\x02\x00\x24", b"\x80\x03\x00\x24", b"\x80\x04\x00\x24"
     OPTIONS = f"user={USER} password={PASSWORD}"
     END = header(0x0A)
-    REFUSALS = [header(0x0D, 0x20), header(0x0D, 0x81), header(0x0D, 0x82), header(0x0D, 0x84), header(0x0D, 3), b"\0" * 24,
-                b"ERROR\r\n"]
+    REFUSALS = [*(header(0x0D, refusal) for refusal in (0x03, 0x20, 0x81, 0x82, 0x84)), b"\0" * 24, b"ERROR\r\n"]
 
 
 @pytest.fixture(scope="module", params=[Text, Sasl], ids=["text", "sasl"])
@@ -63,8 +62,8 @@ def wire(memcached):
 @pytest.fixture(scope="module")
 def server(start, wire, how):
     """With one child, so that the connection that one request leaves is the next one's."""
-    return start(f"BSessionStore default memcached://127.0.0.1:{wire.port} timeout=1s connect_timeout=500ms breaker=off "
-                 f"{how.OPTIONS}\n" + on() + """
+    return start(f"BSessionStore default memcached://127.0.0.1:{wire.port} timeout=1s connect_timeout=500ms "
+                 f"breaker=off {how.OPTIONS}\n" + on() + """
 <Location /anonymous>
     SetHandler bsession-probe
     BSessionOnOutage anonymous
