@@ -27,6 +27,19 @@ def memcached():
     one.stop()
 
 
+@pytest.fixture
+def another():
+    """Makes servers that stop with the test."""
+    made = []
+
+    def make(*arguments, **more):
+        made.append(Memcached(*arguments, **more))
+        return made[-1]
+    yield make
+    for one in made:
+        one.stop()
+
+
 @pytest.fixture(scope="module")
 def server(start, memcached):
     return start(f"BSessionStore default {memcached.words} {OPTIONS}\n" + on() + """
@@ -118,9 +131,9 @@ def test_started_anew_between_two_requests(server, memcached):
     assert states(server) == []
 
 
-def test_not_there_at_the_start(start):
+def test_not_there_at_the_start(start, another):
     """A warning, and it heals by itself."""
-    memcached = Memcached()
+    memcached = another()
     memcached.kill()
     server = start(f"BSessionStore default {memcached.words} {OPTIONS}\n" + on())
     assert "takes no connections" in server.logged("BSessionStore default: cannot be asked yet: ")
@@ -129,7 +142,6 @@ def test_not_there_at_the_start(start):
     memcached.start()
     wait_until(lambda: server.client().probe("set=a:1").status == 200, "the store to be asked")
     states(server)
-    memcached.stop()
 
 
 def test_a_graceful_restart(server, memcached):
@@ -303,10 +315,10 @@ def filled(memcached, smallest, largest):
 
 
 @pytest.mark.parametrize("sasl", [False, True])
-def test_an_item_that_is_too_large(start, sasl):
+def test_an_item_that_is_too_large(start, another, sasl):
     """The write is refused with a sentence, what was stored stays, and the answer is what it was. A server takes
     a megabyte."""
-    small = Memcached(sasl=sasl)
+    small = another(sasl=sasl)
     running = start(f"BSessionStore default {small.words} {OPTIONS}\nBSessionLimit size=4M\n" + on())
     visitor = running.client()
     visitor.results("set=a:1")
@@ -322,12 +334,11 @@ def test_an_item_that_is_too_large(start, sasl):
     said = visitor.results("cache=default/things/0", "cset=k:1", "cbig=k:1500000", "cget=k")
     assert said == ["cache", "ok", "ENOSPC", "=1"]
     assert visitor.results("set=a:3", "get=a") == ["ok", "=3"]
-    small.stop()
 
 
-def test_a_full_server(start):
+def test_a_full_server(start, another):
     """-M: what is there is read, and ended; what is refused changes nothing, and is an outage."""
-    full = Memcached("-m", "2", "-M")
+    full = another("-m", "2", "-M")
     running = start(f"BSessionStore default {full.words} timeout=1s breaker=off\n" + on())
     visitor, leaving = running.client(), running.client()
     for one in visitor, leaving:
@@ -344,12 +355,11 @@ def test_a_full_server(start):
     full("flush_all")
     running.expect("store default: ")
     wait_until(lambda: running.client().probe("set=a:1").status == 200, "room")
-    full.stop()
 
 
-def test_a_server_that_drops(start):
+def test_a_server_that_drops(start, another):
     """Without -M it makes room: sessions that nobody used are gone, and nobody is refused."""
-    small = Memcached("-m", "2")
+    small = another("-m", "2")
     running = start(f"BSessionStore default {small.words} {OPTIONS}\n" + on())
     idle = running.client()
     idle.results("set=a:1")
@@ -358,14 +368,13 @@ def test_a_server_that_drops(start):
         told_more(load)
         assert load.refused() == 0
     wait_until(lambda: idle.probe("get=a").status == 200, "an answer")
-    small.stop()
 
 
 # -- who asks
 
-def test_who_asks(start):
+def test_who_asks(start, another):
     """SASL: with the right password, with a wrong one, and with none."""
-    locked, careless = Memcached(sasl=True), Memcached("-C")
+    locked, careless = another(sasl=True), another("-C")
     stores = {"right": locked.words, "wrong": f"memcached://{locked.host} user={USER} password=wrong-{PASSWORD}",
               "nobody": f"memcached://{locked.host} user=nobody password={PASSWORD}",
               "silent": f"memcached://{locked.host}", "careless": careless.words}
@@ -381,13 +390,11 @@ def test_who_asks(start):
     assert "no cas numbers (-C)" in running.logged("store careless: ")
     running.expect("store careless: ")
     assert PASSWORD not in running.log()
-    locked.stop()
-    careless.stop()
 
 
-def test_many_log_in_at_once(start):
+def test_many_log_in_at_once(start, another):
     """SASL under load, and a server that begins anew: whoever finds a closed connection logs in again."""
-    locked = Memcached(sasl=True)
+    locked = another(sasl=True)
     running = start(f"BSessionStore default {locked.words} {OPTIONS}\n" + on())
     with Load(running, visitors=12, patience=PATIENCE, kind=Forgetful) as load:
         for _ in range(3):
@@ -396,4 +403,3 @@ def test_many_log_in_at_once(start):
             healed(load)
     running.expect("store default: ")
     assert "exit signal" not in running.log()
-    locked.stop()

@@ -6,7 +6,7 @@ import pytest
 from doubles import wait_until
 from httpd import on
 from load import Forgetful, Load
-from memcached_server import Memcached, Ring
+from memcached_server import Ring
 
 OPTIONS = "timeout=1s connect_timeout=500ms breaker=3,100ms,400ms"
 
@@ -60,7 +60,7 @@ def test_one_more(start, ring):
     visitors = [server.client() for _ in range(100)]
     for visitor in visitors:
         visitor.results("set=a:1")
-    fourth = Memcached()
+    fourth = ring.add()
     larger = start_on(start, f"{ring.words},{fourth.host}")
     kept = 0
     for visitor in visitors:
@@ -68,7 +68,6 @@ def test_one_more(start, ring):
         twin.jar = dict(visitor.jar)
         kept += twin.results("get=a") == ["=1"]
     assert 60 <= kept < 100
-    fourth.stop()
 
 
 @pytest.mark.parametrize("how", ["kill", "pause"])

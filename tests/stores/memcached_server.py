@@ -202,9 +202,14 @@ class Ring:
     def __init__(self, *arguments):
         self.servers = [Memcached(*arguments) for _ in range(3)]
 
+    def add(self):
+        """Another server, of which nobody has been told."""
+        self.servers.append(Memcached())
+        return self.servers[-1]
+
     @property
     def words(self):
-        one, two, three = (server.host for server in self.servers)
+        one, two, three = (server.host for server in self.servers[:3])
         return f"memcached://{one},{two}?2,{three}"
 
     def stop(self):
