@@ -164,7 +164,7 @@ static apr_status_t leave(passage_t *passage, apr_status_t status)
     if (outcome != BS_DONE) {
         count(&store->shared->outcomes[passage->verb][outcome]);
     }
-    else if (passage->call.why[0]) {
+    if ((outcome == BS_DONE || status == APR_ENOSPC) && passage->call.why[0]) {
         pass_notice_on(passage, now);
     }
     news = outcome == BS_UNKNOWN

@@ -179,8 +179,9 @@ typedef struct {
     apr_pool_t *pool;                   /**< what the call returns lives here */
     unsigned    flags;                  /**< BSESSION_DURABLE or 0 */
     char        why[128];               /**< empty when called. On an outage what went wrong, for the
-                                             one log line; with APR_SUCCESS a notice for the operator
-                                             (logged once a minute at most), or left empty */
+                                             one log line; with APR_SUCCESS or APR_ENOSPC a notice for
+                                             the operator (logged once a minute at most), or left
+                                             empty */
 } bsession_call_t;
 
 /** On a save or remove: answer only when the replicas that the store's options ask for have it. */

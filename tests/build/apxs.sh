@@ -13,13 +13,25 @@ chmod -R u+w .
     "${APXS:-apxs}" -c -Wc,-fvisibility=hidden -Iinclude bridges/*.c >>log 2>&1 &&
     [ -f bridges/.libs/mod_session_bsession.so ] || { cat log; exit 1; }
 
-# the client library may be missing, and the module with it
-printf '#include <hiredis/hiredis.h>\nint main(void) { return 0; }\n' >hiredis.c
-if ! ${CC:-cc} hiredis.c -o hiredis -lhiredis >/dev/null 2>&1; then
-    echo "mod_bsession_redis is skipped: no hiredis"
-    exit 0
+# has HEADER LIBRARY: a client library may be missing, and the module with it
+has() {
+    printf '#include <%s>\nint main(void) { return 0; }\n' "$1" >has.c
+    ${CC:-cc} has.c -o has "$2" >/dev/null 2>&1
+}
+
+failed=0
+if has libmemcached/memcached.h -lmemcached; then
+    "${APXS:-apxs}" -c -n bsession_memcached -o mod_bsession_memcached.la -Wc,-fvisibility=hidden \
+        -Iinclude -lmemcached backends/memcached*.c >log 2>&1
+    [ -f .libs/mod_bsession_memcached.so ] || { cat log; failed=1; }
+else
+    echo "mod_bsession_memcached is skipped: no libmemcached"
 fi
-"${APXS:-apxs}" -c -n bsession_redis -o mod_bsession_redis.la -Wc,-fvisibility=hidden -Iinclude \
-    -lhiredis -lssl -lcrypto backends/redis*.c >log 2>&1 && [ -f .libs/mod_bsession_redis.so ] && exit 0
-cat log
-exit 1
+if has hiredis/hiredis.h -lhiredis; then
+    "${APXS:-apxs}" -c -n bsession_redis -o mod_bsession_redis.la -Wc,-fvisibility=hidden \
+        -Iinclude -lhiredis -lssl -lcrypto backends/redis*.c >log 2>&1
+    [ -f .libs/mod_bsession_redis.so ] || { cat log; failed=1; }
+else
+    echo "mod_bsession_redis is skipped: no hiredis"
+fi
+exit $failed

@@ -18,6 +18,7 @@ exports() {
 
 exports bsession
 exports session_bsession
-# configure leaves it out where there is no hiredis
+# configure leaves out what has no client library
+[ ! -f mod_bsession_memcached.la ] || exports bsession_memcached
 [ ! -f mod_bsession_redis.la ] || exports bsession_redis
 exit $failed

@@ -22,9 +22,9 @@ SITE = """<Location />
 """
 
 
-def options_of_the_code():
-    text = (TOP / "backends" / "redis_conf.c").read_text()
-    return re.findall(r'"(\w+)"', re.search(r"redis_options\[\] = \{(.*?)\}", text, re.S)[1])
+def options_of_the_code(store, array):
+    text = (TOP / "backends" / f"{store}_conf.c").read_text()
+    return re.findall(r'"(\w+)"', re.search(rf"{array}\[\] = \{{(.*?)\}}", text, re.S)[1])
 
 
 def the_user():
@@ -48,10 +48,12 @@ def redis():
     one.stop()
 
 
-def test_each_option_is_there_and_no_other():
-    table = re.search(r"(?s)^\| option \|.*?\n\n", PAGE[PAGE.index("## Redis"):], re.M)[0]
+@pytest.mark.parametrize("heading,store,array", [("Redis", "redis", "redis_options"),
+                                                 ("Memcached", "memcached", "mc_options")])
+def test_each_option_is_there_and_no_other(heading, store, array):
+    table = re.search(r"(?s)^\| option \|.*?\n\n", PAGE[PAGE.index(f"## {heading}\n"):], re.M)[0]
     told = re.findall(r"`(\w+)=`", "".join(line.split("|")[1] for line in table.strip().splitlines()))
-    assert sorted(told) == sorted(options_of_the_code())
+    assert sorted(told) == sorted(options_of_the_code(store, array))
 
 
 def test_the_user_is_the_smallest():

@@ -33,13 +33,19 @@ class Visitor(threading.Thread):
 
     def count(self):
         began = time.monotonic()
-        answer = self.client.probe("get=me", "incr=n:1", at=self.at, timeout=60)
+        answer = self.ask()
         self.slowest = max(self.slowest, time.monotonic() - began)
         if answer.status == 503:
             self.unknown += 1
             self.failed.append(began)
             return
         self.counted += 1
+        self.look(answer)
+
+    def ask(self):
+        return self.client.probe("get=me", "incr=n:1", at=self.at, timeout=60)
+
+    def look(self, answer):
         me, n = answer.results
         if answer.status != 200 or me != f"={self.name}" or not n.startswith("="):
             self.wrong.append(repr(answer))
@@ -47,13 +53,42 @@ class Visitor(threading.Thread):
             self.wrong.append(f"told {n} after {self.told}, by {self.counted} and {self.unknown}")
         self.told = int(n[1:])
 
-    def stored(self):
+    def found(self):
         """Once it can be asked for."""
         answer = wait_until(lambda: (a := self.client.probe("get=me", "get=n", at=self.at)).status == 200 and a,
                             "the store to be asked again")
-        me, n = answer.results
+        return answer.results
+
+    def stored(self):
+        me, n = self.found()
         assert me == f"={self.name}"
         return 0 if n == "-" else int(n[1:])
+
+    def kept(self):
+        """Whether what is there in the end is what it was told."""
+        return self.loses or self.told <= self.stored() <= self.counted + self.unknown
+
+
+class Forgetful(Visitor):
+    """Of a store that may lose whole sessions: it begins anew then, and counts how often."""
+
+    lost = 0
+
+    def ask(self):
+        return self.client.probe(f"add=me:{self.name}", "get=me", "incr=n:1", at=self.at, timeout=60)
+
+    def look(self, answer):
+        if answer.status != 200 or answer.results[1] != f"={self.name}":
+            self.wrong.append(repr(answer))
+            return
+        n = int(answer.results[2][1:])
+        self.lost += n == 1 and self.told > 0
+        if n != 1 and not self.told < n <= self.counted + self.unknown:
+            self.wrong.append(f"told {n} after {self.told}, by {self.counted} and {self.unknown}")
+        self.told = n
+
+    def kept(self):
+        return self.found()[0] in ("-", f"={self.name}")
 
 
 class Load:
@@ -61,10 +96,9 @@ class Load:
     anybody else's session, nobody waited longer than `patience`, and each has all that it was told; but where the
     store `loses` what it acknowledged the test says what is still there."""
 
-    def __init__(self, server, at="/probe", visitors=8, patience=10, loses=False):
-        self.visitors = [Visitor(server, f"v{i}", at, loses) for i in range(visitors)]
+    def __init__(self, server, at="/probe", visitors=8, patience=10, loses=False, kind=Visitor):
+        self.visitors = [kind(server, f"v{i}", at, loses) for i in range(visitors)]
         self.patience = patience
-        self.loses = loses
 
     def __enter__(self):
         for visitor in self.visitors:
@@ -80,7 +114,7 @@ class Load:
             if not kind:
                 assert visitor.wrong == []
                 assert visitor.slowest < self.patience, visitor.slowest
-                assert self.loses or visitor.told <= visitor.stored() <= visitor.counted + visitor.unknown
+                assert visitor.kept(), (visitor.told, visitor.counted, visitor.unknown)
             visitor.client.close()
 
     def counted(self):

@@ -9,17 +9,19 @@ sys.path.append(str(pathlib.Path(__file__).parents[1] / "stores"))
 
 import doubles  # noqa: E402
 import httpd  # noqa: E402
+import memcached_server  # noqa: E402
 import redis_server  # noqa: E402
 
 # a store that a run names by its scheme alone is started for it
-STARTED = {"redis:": "tcp", "rediss:": "tls", "redis+unix:": "unix"}
+STARTED = {"memcached:": (memcached_server, "tcp"), "redis:": (redis_server, "tcp"), "rediss:": (redis_server, "tls"),
+           "redis+unix:": (redis_server, "unix")}
 
 
 def pytest_addoption(parser):
     parser.addoption("--build", default="build", help="the build directory under test")
     parser.addoption("--mpm", default="event", choices=["event", "worker", "prefork"])
     parser.addoption("--store", help="what the store `default` is, such as \"memory: size=8M\", where a "
-                     "test does not say; of redis:, rediss: and redis+unix: a server is started")
+                     "test does not say; of memcached:, redis:, rediss: and redis+unix: a server is started")
     parser.addoption("--full", action="store_true", help="the numbers of the design, which take long")
 
 
@@ -29,7 +31,8 @@ def store_words(request):
     if scheme not in STARTED:
         yield request.config.getoption("--store")
         return
-    server, words = redis_server.start_as(STARTED[scheme])
+    module, how = STARTED[scheme]
+    server, words = module.start_as(how)
     yield " ".join([words, *options])
     server.stop()
 

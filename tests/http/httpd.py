@@ -57,6 +57,8 @@ class Build:
         self.dir = TOP / name
         self.mpm = mpm
         self.store = store
+        # Memcached does not list what it has
+        self.scans = not (store or "").startswith("memcached:")
         self.asan = "asan" in name
         self.httpd = pathlib.Path(apxs("SBINDIR")) / apxs("progname")
         self.libexec = pathlib.Path(apxs("LIBEXECDIR"))
@@ -76,6 +78,7 @@ class Build:
         self.ours = {"session_bsession": installed / "mod_session_bsession.so",
                      "session_probe": self._third_party("mod_session_probe"),
                      "no_watchdog": self._third_party("mod_no_watchdog"),
+                     "bsession_memcached": installed / "mod_bsession_memcached.so",
                      "bsession_redis": installed / "mod_bsession_redis.so"}
 
     def _third_party(self, name, *more):
@@ -206,7 +209,8 @@ ScriptAlias /cgi/ {self.cgi}/
     def _store_modules(self):
         """Those of the stores that the configuration, or the run, names."""
         text = self._store_line() + self._fill(self.main, self.config)
-        return ["bsession_redis"] if re.search(r"(?im)^ *BSessionStore \S+ '?(fault:)?redis", text) else []
+        return [f"bsession_{name}" for name in ("memcached", "redis")
+                if re.search(rf"(?im)^ *BSessionStore \S+ '?(fault:)?{name}", text)]
 
     def _store_line(self):
         """The store that the run was told of, where the test does not care."""
