@@ -221,14 +221,14 @@ static void file_round_end(const bsession_backend_t *backend)
     shared->sampled = 0;
 }
 
-/* One round at most, and, where that found too many, another one that drops them. */
+/* To the end of the round, and, where that found too many, through another one that drops them. */
 static apr_status_t file_sweep_on(file_slice_t *slice)
 {
     file_shared_t *shared = slice->backend->shared;
     apr_status_t status = APR_SUCCESS;
-    apr_uint32_t leaves, most = FILE_LEAVES;
+    int rounds = 0;
 
-    for (leaves = 0; leaves < most && !file_time_is_up(slice); leaves++) {
+    while (rounds < 2 && !file_time_is_up(slice)) {
         apr_status_t one = file_sweep_leaf(slice);
 
         if (one != APR_SUCCESS) {
@@ -236,7 +236,7 @@ static apr_status_t file_sweep_on(file_slice_t *slice)
         }
         if (shared->at >= FILE_LEAVES) {
             file_round_end(slice->backend);
-            most = shared->excess && most == FILE_LEAVES ? leaves + 1 + FILE_LEAVES : most;
+            rounds += shared->excess ? 1 : 2;
         }
     }
     return status;
