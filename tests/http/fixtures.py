@@ -1,7 +1,9 @@
 """What every test with a real httpd is given; tests/http and tests/fault share it."""
 
 import pathlib
+import shutil
 import sys
+import tempfile
 
 import pytest
 
@@ -19,13 +21,20 @@ def pytest_addoption(parser):
     parser.addoption("--build", default="build", help="the build directory under test")
     parser.addoption("--mpm", default="event", choices=["event", "worker", "prefork"])
     parser.addoption("--store", help="what the store `default` is, such as \"memory: size=8M\", where a "
-                     "test does not say; of redis:, rediss: and redis+unix: a server is started")
+                     "test does not say; for file: a directory is made, of redis:, rediss: and redis+unix: a server is started")
     parser.addoption("--full", action="store_true", help="the numbers of the design, which take long")
 
 
 @pytest.fixture(scope="session")
 def store_words(request):
     scheme, *options = (request.config.getoption("--store") or "").split() or [None]
+    if scheme == "file:":
+        # httpd makes the last part of it, for whoever its children are
+        above = pathlib.Path(tempfile.mkdtemp(prefix="bsession-files-"))
+        above.chmod(0o755)
+        yield " ".join([f"file:{above}/sessions", *options])
+        shutil.rmtree(above)
+        return
     if scheme not in STARTED:
         yield request.config.getoption("--store")
         return
