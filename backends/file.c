@@ -161,7 +161,7 @@ static apr_status_t file_load(bsession_backend_t *backend, const bsession_key_t 
                               bsession_record_t *record, bsession_call_t *call)
 {
     apr_time_t now = apr_time_now();
-    apr_status_t status = file_root_check(backend, now, call);
+    apr_status_t status = file_root_check_again(backend, now, call);
     struct stat about;
     int file;
 
@@ -182,7 +182,7 @@ static apr_status_t file_live_lock(file_locked_t *at, int *leaf, char *name,
                                    bsession_backend_t *backend, const bsession_key_t *key,
                                    bsession_call_t *call)
 {
-    apr_status_t status = file_root_check(backend, apr_time_now(), call);
+    apr_status_t status = file_root_check(backend, call);
 
     if (status == APR_SUCCESS) {
         status = file_leaf_open(leaf, backend, file_leaf_of(key), 0, call);

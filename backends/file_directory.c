@@ -170,20 +170,26 @@ static apr_status_t file_root_again(bsession_backend_t *backend, bsession_call_t
     return status;
 }
 
-apr_status_t file_root_check(bsession_backend_t *backend, apr_time_t now, bsession_call_t *call)
+apr_status_t file_root_check(bsession_backend_t *backend, bsession_call_t *call)
+{
+    struct stat directory;
+
+    if (fstat(backend->root, &directory) != 0) {
+        return file_outage(backend, "the directory cannot be looked at", call);
+    }
+    return directory.st_nlink == 0 ? file_root_again(backend, call)
+                                   : file_distrust(backend, &directory, FILE_ROOT, call);
+}
+
+apr_status_t file_root_check_again(bsession_backend_t *backend, apr_time_t now, bsession_call_t *call)
 {
     apr_time_t since = now - __atomic_load_n(&backend->checked, __ATOMIC_RELAXED);
-    struct stat directory;
     apr_status_t status;
 
     if (since >= 0 && since < FILE_CHECK_EVERY) {
         return APR_SUCCESS;
     }
-    if (fstat(backend->root, &directory) != 0) {
-        return file_outage(backend, "the directory cannot be looked at", call);
-    }
-    status = directory.st_nlink == 0 ? file_root_again(backend, call)
-                                     : file_distrust(backend, &directory, FILE_ROOT, call);
+    status = file_root_check(backend, call);
     __atomic_store_n(&backend->checked, status == APR_SUCCESS ? now : 0, __ATOMIC_RELAXED);
     return status;
 }

@@ -17,9 +17,12 @@ apr_status_t file_outage(const bsession_backend_t *backend, const char *done, bs
  *  the owner's alone. backend->owner and ->group are set. */
 apr_status_t file_root_open(bsession_backend_t *backend, bsession_call_t *call);
 
-/** Once in a second of each process: it is still the owner's alone. One that was removed and made again
- *  is taken into use. */
-apr_status_t file_root_check(bsession_backend_t *backend, apr_time_t now, bsession_call_t *call);
+/** It is still the owner's alone. One that was removed and made again is taken into use. */
+apr_status_t file_root_check(bsession_backend_t *backend, bsession_call_t *call);
+
+/** The same, where this process has not looked for a second: for loads, which have few other system
+ *  calls. */
+apr_status_t file_root_check_again(bsession_backend_t *backend, apr_time_t now, bsession_call_t *call);
 
 /** In which directory a key's record is. */
 unsigned     file_leaf_of(const bsession_key_t *key);

@@ -279,7 +279,7 @@ apr_status_t file_save(bsession_backend_t *backend, const bsession_key_t *key,
         return APR_ENOSPC;
     }
     backend->services->key_text(key, at.name);
-    status = file_root_check(backend, apr_time_now(), call);
+    status = file_root_check(backend, call);
     if (status == APR_SUCCESS) {
         status = file_leaf_open(&at.leaf, backend, file_leaf_of(key), file_is_new(save), call);
     }

@@ -145,7 +145,7 @@ static apr_status_t file_scan_leaf(const bsession_backend_t *backend, char space
 apr_status_t file_scan(bsession_backend_t *backend, char space, bsession_cursor_t *cursor,
                        bsession_visitor_t *visit, void *baton, bsession_call_t *call)
 {
-    apr_status_t status = file_root_check(backend, apr_time_now(), call);
+    apr_status_t status = file_root_check(backend, call);
     int shown = 0, leaves;
 
     for (leaves = 0; leaves < FILE_SCAN_LEAVES && status == APR_SUCCESS; leaves++) {

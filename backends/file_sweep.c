@@ -265,7 +265,7 @@ apr_status_t file_sweep(bsession_backend_t *backend, apr_time_t now, bsession_ca
     if (!file_sweeper_enter(backend->shared, began, slice.until)) {
         return APR_SUCCESS;
     }
-    status = file_root_check(backend, began, call);
+    status = file_root_check(backend, call);
     if (status == APR_SUCCESS) {
         status = file_sweep_on(&slice);
     }
