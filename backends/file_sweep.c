@@ -221,14 +221,15 @@ static void file_round_end(const bsession_backend_t *backend)
     shared->sampled = 0;
 }
 
-/* To the end of the round, and, where that found too many, through another one that drops them. */
+/* To the end of the round, and, where that found too many, through another one that drops them.
+ * What is wrong with a directory keeps nobody from the others. */
 static apr_status_t file_sweep_on(file_slice_t *slice)
 {
     file_shared_t *shared = slice->backend->shared;
     apr_status_t status = APR_SUCCESS;
     int rounds = 0;
 
-    while (rounds < 2 && !file_time_is_up(slice)) {
+    while (!file_time_is_up(slice)) {
         apr_status_t one = file_sweep_leaf(slice);
 
         if (one != APR_SUCCESS) {
@@ -236,10 +237,12 @@ static apr_status_t file_sweep_on(file_slice_t *slice)
         }
         if (shared->at >= FILE_LEAVES) {
             file_round_end(slice->backend);
-            rounds += shared->excess ? 1 : 2;
+            if (!shared->excess || ++rounds == 2) {
+                return status;
+            }
         }
     }
-    return status;
+    return APR_INCOMPLETE;
 }
 
 /* One at a time. */
@@ -270,7 +273,7 @@ apr_status_t file_sweep(bsession_backend_t *backend, apr_time_t now, bsession_ca
         status = file_sweep_on(&slice);
     }
     __atomic_store_n(&backend->shared->sweeper, 0, __ATOMIC_RELEASE);
-    if (status == APR_SUCCESS && slice.evicted) {
+    if ((status == APR_SUCCESS || status == APR_INCOMPLETE) && slice.evicted) {
         apr_snprintf(call->why, sizeof(call->why), "it holds more than threshold=%" APR_UINT64_T_FMT
                      " records: live ones were dropped", backend->threshold);
     }

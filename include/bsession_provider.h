@@ -318,7 +318,10 @@ typedef struct {
      *  circuit breaker. */
     unsigned     (*node_of)(bsession_backend_t *backend, const bsession_key_t *key);
 
-    /** Optional: drop some of the expired, for a bounded time. */
+    /** Optional: drop some of the expired, until the deadline, which is near. Each call goes on where
+     *  the last one ended, in whatever process that was. APR_SUCCESS: all records were looked at, a
+     *  minute is time enough for the next; APR_INCOMPLETE: there are more. What one damaged record does
+     *  must not keep the others from being looked at. */
     apr_status_t (*sweep)(bsession_backend_t *backend, apr_time_t now, bsession_call_t *call);
 
     /** Cheap; no I/O beyond one short question. */

@@ -164,9 +164,9 @@ static pid_t step_child(const step_t *step)
             _exit(77);
         }
         raise(SIGSTOP);
-        status = step->request(&call);
+        step->request(&call);
         raise(SIGSTOP);
-        _exit(status == APR_SUCCESS ? EXIT_SUCCESS : EXIT_FAILURE);
+        _exit(EXIT_SUCCESS);
     }
     if (waitpid(child, &status, 0) != child) {
         fault_fail("no child");
@@ -300,8 +300,7 @@ static void step_left_behind(const char *directory)
         if (i == 1 && step_temporaries(directory) != left) {
             fault_fail("a new temporary file was swept");
         }
-        step_must(bsession_file_provider.sweep(backend, i < 1 ? now : now + apr_time_from_sec(3700),
-                                               &call), "a sweep");
+        bsession_file_provider.sweep(backend, i < 1 ? now : now + apr_time_from_sec(3700), &call);
     }
     if (step_temporaries(directory)) {
         fault_fail("temporary files stay for ever");
