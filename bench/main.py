@@ -16,7 +16,7 @@ import table as tables
 import throughput
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
-PARTS = ("instructions", "throughput", "store")
+PARTS = ("instructions", "throughput", "store", "files")
 
 
 def arguments():
@@ -56,6 +56,8 @@ def measure(chosen, work, table):
     if "store" in chosen.parts:
         alone, together = store.measure(TOP, build, work, chosen.full, say)
         tables.add_store(table, alone, together)
+    if "files" in chosen.parts:
+        tables.add_files(table, *store.measure_files(TOP, build, work, chosen.full, say))
     return tables.explanation(chosen.parts, alone, together)
 
 

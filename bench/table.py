@@ -48,6 +48,12 @@ latter makes its key anew for each cookie that it reads or writes, in 4,096 roun
     rounds up. With few records it is mostly what an empty segment takes, {empty:.0f} kB, and pages
     that have just been begun.
 """,
+    "files": """\
+[i] As [d], of the file store, in a directory below $TMPDIR; the most of it is the kernel's. A save is
+    a REPLACE: under the lock a new file, moved over the old one. Durable ones, by sync=on, wait for
+    the disk: these by the wall clock.
+[j] As [e]; the kernel's work is not in it, and so it is the same for any number of records.
+""",
     "full": """\
 [g] As [d], for 100,000 records, by the wall clock: calls a second of all processes together; each
     saves its own part of the records and loads all of them.
@@ -151,13 +157,25 @@ def add_store(table, alone, together):
         table.add(name + "saves a second", f"{found['saves_wall']:,.0f}", how="[g]")
 
 
+def add_files(table, alone, durable):
+    table.section("the file store alone, records of 200 bytes")
+    for records, found in alone:
+        name = f"{records:,} records: "
+        table.add(name + "loads a second", f"{found['loads_core']:,.0f}", how="[i]")
+        table.add(name + "microseconds a load", f"{1e6 / found['loads_core']:.1f}", how="[i]")
+        table.add(name + "microseconds a save", f"{1e6 / found['saves_core']:.1f}", how="[i]")
+        table.add(name + "instructions a load", f"{found['load']:,.0f}", how="[j]")
+        table.add(name + "instructions a save", f"{found['save']:,.0f}", how="[j]")
+    table.add("sync=on: microseconds a save", f"{1e6 / durable['saves_wall']:,.0f}", how="[i]")
+
+
 def explanation(parts, alone, together):
     """How each figure was got, for the parts that were run."""
     here, there = throughput.cpus()
     found = alone[0][1] if alone else {"rounding": 0, "empty": 0}
-    chosen = [part for part in ("instructions", "throughput", "store") if part in parts]
+    chosen = [part for part in ("instructions", "throughput", "store", "files") if part in parts]
     chosen += ["full"] if together else []
-    chosen += ["session"] if chosen[0] != "store" else []
+    chosen += ["session"] if chosen[0] not in ("store", "files") else []
     return "How each figure was got, in this one run:\n\n" + "\n".join(
         HOW[part] for part in chosen).format(
             connections=throughput.CONNECTIONS, rounds=throughput.ROUNDS,
