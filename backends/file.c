@@ -22,7 +22,8 @@
 
 /* ------------------------------------------------------------------ configuration */
 
-/* file:/dir or file:///dir, and no slash behind it: "dir/" would be followed where dir is a link. */
+/* file:/dir or file:///dir, and no slash behind it: "dir/" would be followed where dir is a
+ * link. */
 static const char *file_parse_url(bsession_backend_t *backend, const char *url, apr_pool_t *pconf)
 {
     const char *path = strncmp(url, "file:", 5) == 0 ? url + 5 : "";
@@ -50,8 +51,8 @@ static const char *file_parse_mode(bsession_backend_t *backend, const char *text
     long mode = text && apr_isdigit(text[0]) ? strtol(text, &end, 8) : -1;
 
     if (text && (mode < 0 || *end || (mode & 0600) != 0600 || (mode & ~0644L))) {
-        return apr_psprintf(pconf, "mode=%s: expected 0600, 0640, 0604 or 0644; nobody else may write",
-                            text);
+        return apr_psprintf(pconf, "mode=%s: expected 0600, 0640, 0604 or 0644; nobody else may "
+                            "write", text);
     }
     backend->mode = text ? (mode_t)mode : 0600;
     backend->directory_mode = 0700 | ((backend->mode & 0044) + ((backend->mode & 0044) >> 2));
@@ -65,8 +66,8 @@ static const char *file_parse_threshold(bsession_backend_t *backend, const char 
     apr_int64_t number = text && apr_isdigit(text[0]) ? apr_strtoi64(text, &end, 10) : -1;
 
     if (text && (number < 0 || *end || number > APR_INT64_C(1000000000000))) {
-        return apr_psprintf(pconf, "threshold=%s: expected a number of records such as 100000, or 0 "
-                            "for no limit", text);
+        return apr_psprintf(pconf, "threshold=%s: expected a number of records such as 100000, or "
+                            "0 for no limit", text);
     }
     backend->threshold = text ? (apr_uint64_t)number : 0;
     return NULL;
@@ -112,8 +113,8 @@ static apr_status_t file_shared_open(bsession_backend_t *backend, bsession_call_
 
     apr_pool_userdata_get(&found, key, process);
     if (!found) {
-        found = mmap(NULL, sizeof(file_shared_t), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-                     -1, 0);
+        found = mmap(NULL, sizeof(file_shared_t), PROT_READ | PROT_WRITE,
+                     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
         if (found == MAP_FAILED) {
             apr_cpystrn(call->why, "there is no shared memory for its counters", sizeof(call->why));
             return APR_ENOMEM;
@@ -124,7 +125,8 @@ static apr_status_t file_shared_open(bsession_backend_t *backend, bsession_call_
     return APR_SUCCESS;
 }
 
-/* The next generation opens the directory anew. A child's threads may be at work until it is gone. */
+/* The next generation opens the directory anew. A child's threads may be at work until it is
+ * gone. */
 static apr_status_t file_close(void *data)
 {
     bsession_backend_t *backend = data;

@@ -18,13 +18,13 @@
 /** How many ends of life the sweeper remembers of a round, to know which are the oldest. */
 #define FILE_SAMPLE  512u
 
-/** File systems end at different times, some of them in 2446. A life that ends after this (in 2400) has
- *  this as its file's time, and its end in the record's head. */
+/** File systems end at different times, some of them in 2446. A life that ends after this (in
+ *  2400) has this as its file's time, and its end in the record's head. */
 #define FILE_FAR     (APR_INT64_C(13569465600) * APR_USEC_PER_SEC)
 
-/** Memory that the children share, and that outlives graceful restarts: only numbers, and nothing that
- *  a killed process could leave broken. Where another httpd uses the directory, too, each counts for
- *  itself; every round of sweeping counts anew. */
+/** Memory that the children share, and that outlives graceful restarts: only numbers, and nothing
+ *  that a killed process could leave broken. Where another httpd uses the directory, too, each
+ *  counts for itself; every round of sweeping counts anew. */
 typedef struct {
     apr_time_t   sweeper;           /* until when somebody is at it; 0: nobody */
     apr_uint32_t at;                /* the directory to be swept next */
@@ -36,7 +36,8 @@ typedef struct {
     apr_uint64_t evictable;         /* sessions and what is cached; not leases, not users */
     apr_uint32_t sampled;
     apr_time_t   sample[FILE_SAMPLE];
-    /* what the last round says should go, beyond the threshold: so many, and none later than this */
+    /* what the last round says should go, beyond the threshold: so many, and none later than
+     * this */
     apr_uint64_t excess;
     apr_time_t   oldest;
 } file_shared_t;
@@ -52,7 +53,7 @@ struct bsession_backend_t {
     uid_t                      owner;           /* of the directory and all that is in it */
     gid_t                      group;
     pid_t                      opened_by;
-    int                        root;            /* the directory, for as long as the process lives */
+    int                        root;            /* the directory */
     apr_time_t                 checked;         /* when this process last looked whose it is */
     apr_uint32_t               temporaries;     /* that this process has made */
     file_shared_t             *shared;
@@ -66,7 +67,8 @@ static inline void file_counts(const bsession_backend_t *backend, apr_int64_t re
     __atomic_fetch_add(&backend->shared->bytes, bytes, __ATOMIC_RELAXED);
 }
 
-/** When a life ends, by the file; 0 = never. To the microsecond, where the file system keeps that. */
+/** When a life ends, by the file; 0 = never. To the microsecond, where the file system keeps
+ *  that. */
 static inline apr_time_t file_end(const struct stat *file)
 {
     apr_int64_t seconds = file->st_mtim.tv_sec;

@@ -64,8 +64,8 @@ static apr_status_t file_distrust(const bsession_backend_t *backend, const struc
                                   const char *what, bsession_call_t *call)
 {
     if (directory->st_uid != backend->owner) {
-        apr_snprintf(call->why, sizeof(call->why), "%s belongs to user %ld, not to httpd's, %ld: %s",
-                     what, (long)directory->st_uid, (long)backend->owner, backend->path);
+        apr_snprintf(call->why, sizeof(call->why), "%s belongs to user %ld, not to httpd's, %ld: "
+                     "%s", what, (long)directory->st_uid, (long)backend->owner, backend->path);
         return APR_EGENERAL;
     }
     if (directory->st_mode & FILE_NOT_OWNERS) {
@@ -147,8 +147,8 @@ apr_status_t file_root_open(bsession_backend_t *backend, bsession_call_t *call)
     return status == APR_SUCCESS ? file_distrust(backend, &directory, FILE_ROOT, call) : status;
 }
 
-/* The directory was removed, and perhaps there is one of its name again. The handle keeps its number,
- * which other threads are using. */
+/* The directory was removed, and perhaps there is one of its name again. The handle keeps its
+ * number, which other threads are using. */
 static apr_status_t file_root_again(bsession_backend_t *backend, bsession_call_t *call)
 {
     int root = open(backend->path, FILE_AS_DIRECTORY);
@@ -181,7 +181,8 @@ apr_status_t file_root_check(bsession_backend_t *backend, bsession_call_t *call)
                                    : file_distrust(backend, &directory, FILE_ROOT, call);
 }
 
-apr_status_t file_root_check_again(bsession_backend_t *backend, apr_time_t now, bsession_call_t *call)
+apr_status_t file_root_check_again(bsession_backend_t *backend, apr_time_t now,
+                                   bsession_call_t *call)
 {
     apr_time_t since = now - __atomic_load_n(&backend->checked, __ATOMIC_RELAXED);
     apr_status_t status;
@@ -276,15 +277,18 @@ apr_status_t file_leaf_open(int *leaf, const bsession_backend_t *backend, unsign
         apr_snprintf(name, sizeof(name), "%02x", index & 255u);
         status = file_level_open(leaf, backend, outer, name, &made, call);
     }
-    if (status == APR_SUCCESS && (status = file_durable(backend, outer, made, call)) != APR_SUCCESS) {
-        close(*leaf);
+    if (status == APR_SUCCESS) {
+        status = file_durable(backend, outer, made, call);
+        if (status != APR_SUCCESS) {
+            close(*leaf);
+        }
     }
     close(outer);
     return status;
 }
 
-/* Made at the start where they must be durable: of two who save into a new directory at the same time,
- * one could not know whether the other has made it so yet. */
+/* Made at the start where they must be durable: of two who save into a new directory at the same
+ * time, one could not know whether the other has made it so yet. */
 apr_status_t file_leaves_make(const bsession_backend_t *backend, bsession_call_t *call)
 {
     apr_status_t status = APR_SUCCESS;

@@ -9,9 +9,10 @@
 
 #include "file_backend.h"
 
-/** Why a system call failed, by errno, as a sentence that begins with what was `done`; the result is an
- *  outage. */
-apr_status_t file_outage(const bsession_backend_t *backend, const char *done, bsession_call_t *call);
+/** Why a system call failed, by errno, as a sentence that begins with what was `done`; the result
+ *  is an outage. */
+apr_status_t file_outage(const bsession_backend_t *backend, const char *done,
+                         bsession_call_t *call);
 
 /** The parent: opens the directory, makes it where it is missing, and refuses it where it is not
  *  the owner's alone. backend->owner and ->group are set. */
@@ -22,12 +23,14 @@ apr_status_t file_root_check(bsession_backend_t *backend, bsession_call_t *call)
 
 /** The same, where this process has not looked for a second: for loads, which have few other system
  *  calls. */
-apr_status_t file_root_check_again(bsession_backend_t *backend, apr_time_t now, bsession_call_t *call);
+apr_status_t file_root_check_again(bsession_backend_t *backend, apr_time_t now,
+                                   bsession_call_t *call);
 
 /** In which directory a key's record is. */
 unsigned     file_leaf_of(const bsession_key_t *key);
 
-/** That directory, to be closed by the caller. APR_NOTFOUND where it is missing and not to be made. */
+/** That directory, to be closed by the caller. APR_NOTFOUND where it is missing and not to be
+ *  made. */
 apr_status_t file_leaf_open(int *leaf, const bsession_backend_t *backend, unsigned index, int make,
                             bsession_call_t *call);
 

@@ -37,8 +37,8 @@ static apr_status_t file_flock(int file, apr_time_t deadline, const bsession_bac
             return file_outage(backend, "a record cannot be locked", call);
         }
         if (left <= 0) {
-            apr_snprintf(call->why, sizeof(call->why), "another process holds the lock of a record, and "
-                         "did not give it back in time: %s", backend->path);
+            apr_snprintf(call->why, sizeof(call->why), "another process holds the lock of a "
+                         "record, and did not give it back in time: %s", backend->path);
             return APR_TIMEUP;
         }
         file_pause(&most, left);

@@ -4,8 +4,8 @@
  * @file file_lock.h
  * @brief One record, locked: nobody else changes it, and it is the one that its name stands for.
  *
- * The lock is flock on the record's file, by a descriptor of this call alone. It ends with the process,
- * however that ends. Readers take none.
+ * The lock is flock on the record's file, by a descriptor of this call alone. It ends with the
+ * process, however that ends. Readers take none.
  */
 #ifndef FILE_LOCK_H
 #define FILE_LOCK_H

@@ -54,7 +54,8 @@ static int file_over_limits(const bsession_backend_t *backend, const bsession_sa
            || (save->max_fields && (apr_size_t)fields->count > save->max_fields);
 }
 
-/* A save may prolong a life and not shorten it: a touch may have come since its record was loaded. */
+/* A save may prolong a life and not shorten it: a touch may have come since its record was
+ * loaded. */
 static apr_time_t file_later_end(apr_time_t wanted, apr_time_t stored)
 {
     if (wanted == BSESSION_KEEP || stored == 0 || (wanted != 0 && wanted < stored)) {
@@ -115,8 +116,8 @@ static int file_temporary_open(file_saving_t *at)
     return file;
 }
 
-/* The life is a part of the record, and so fsync and not fdatasync, which may leave out the time. Root
- * saves only while httpd starts, for others. */
+/* The life is a part of the record, and so fsync and not fdatasync, which may leave out the
+ * time. Root saves only while httpd starts, for others. */
 static int file_fill(const file_saving_t *at, int file, const char *image, apr_time_t end)
 {
     const bsession_backend_t *backend = at->backend;

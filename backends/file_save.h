@@ -9,7 +9,8 @@
 
 #include "file_backend.h"
 
-/** What the names of files begin with that are not records yet; a process that was killed leaves one. */
+/** What the names of files begin with that are not records yet; a process that was killed leaves
+ *  one. */
 #define FILE_TEMPORARY "tmp."
 
 /** See bsession_provider_t. */

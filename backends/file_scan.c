@@ -15,9 +15,9 @@
 #define FILE_SCAN_RECORDS 256           /* a slice of a scan ends with one of these: */
 #define FILE_SCAN_LEAVES  256
 
-/* Where a scan stands, in bsession_cursor_t.at: the directory, and the last key that was shown of it, if
- * any. A directory's records are shown in the order of their keys, so that what comes and goes between
- * two slices moves no other record past the cursor. */
+/* Where a scan stands, in bsession_cursor_t.at: the directory, and the last key that was shown
+ * of it, if any. A directory's records are shown in the order of their keys, so that what comes
+ * and goes between two slices moves no other record past the cursor. */
 enum { SCAN_LEAF, SCAN_BEGUN, SCAN_KEY0, SCAN_KEY1 };
 
 static int file_hex(char digit)
@@ -85,8 +85,8 @@ static apr_array_header_t *file_scan_list(int leaf, unsigned index, char space,
 
 /* What is over, gone or damaged is not shown; who loads it will hear of it. */
 static apr_status_t file_scan_show(const bsession_backend_t *backend, int leaf,
-                                   const bsession_key_t *key, bsession_visitor_t *visit, void *baton,
-                                   int *shown, bsession_call_t *call)
+                                   const bsession_key_t *key, bsession_visitor_t *visit,
+                                   void *baton, int *shown, bsession_call_t *call)
 {
     char name[BSESSION_KEY_TEXT_SIZE];
     bsession_record_t record;
@@ -107,10 +107,11 @@ static apr_status_t file_scan_show(const bsession_backend_t *backend, int leaf,
     return status == APR_NOTFOUND || status == BSESSION_ECORRUPT ? APR_SUCCESS : status;
 }
 
-/* Goes on with the directory at the cursor; moves it to the next one where all of this was shown. */
+/* Goes on with the directory at the cursor; moves it to the next one where all of this was
+ * shown. */
 static apr_status_t file_scan_leaf(const bsession_backend_t *backend, char space,
-                                   bsession_cursor_t *cursor, bsession_visitor_t *visit, void *baton,
-                                   int *shown, bsession_call_t *call)
+                                   bsession_cursor_t *cursor, bsession_visitor_t *visit,
+                                   void *baton, int *shown, bsession_call_t *call)
 {
     unsigned index = (unsigned)cursor->at[SCAN_LEAF];
     apr_array_header_t *keys = NULL;
@@ -126,7 +127,8 @@ static apr_status_t file_scan_leaf(const bsession_backend_t *backend, char space
         if (!keys) {
             status = file_outage(backend, "a directory in it cannot be read", call);
         }
-        for (; keys && i < keys->nelts && status == APR_SUCCESS && *shown < FILE_SCAN_RECORDS; i++) {
+        for (; keys && i < keys->nelts && status == APR_SUCCESS && *shown < FILE_SCAN_RECORDS;
+             i++) {
             const bsession_key_t *key = &APR_ARRAY_IDX(keys, i, bsession_key_t);
 
             status = file_scan_show(backend, leaf, key, visit, baton, shown, call);

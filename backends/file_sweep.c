@@ -45,8 +45,8 @@ static apr_time_t file_changed(const struct stat *file)
     return (apr_time_t)file->st_ctim.tv_sec * APR_USEC_PER_SEC + file->st_ctim.tv_nsec / 1000;
 }
 
-/* The order in which live records go beyond the threshold: who ends first, and then, of those without
- * an end, who was not changed for longest. */
+/* The order in which live records go beyond the threshold: who ends first, and then, of those
+ * without an end, who was not changed for longest. */
 static apr_time_t file_rank(const struct stat *file)
 {
     apr_time_t end = file_end(file);
@@ -54,7 +54,8 @@ static apr_time_t file_rank(const struct stat *file)
     return end != 0 ? end : FILE_FAR + file_changed(file);
 }
 
-/* Under its lock, if it is still what it was when it was looked at. Who has the lock is using it. */
+/* Under its lock, if it is still what it was when it was looked at. Who has the lock is using
+ * it. */
 static int file_drop(file_slice_t *slice, const char *name, const struct stat *seen)
 {
     bsession_call_t call = *slice->call;        /* what is wrong with one file is no matter */
@@ -100,7 +101,8 @@ static void file_sweep_record(file_slice_t *slice, const char *name, const struc
             return;
         }
     }
-    else if (evictable && shared->excess && rank <= shared->oldest && file_drop(slice, name, file)) {
+    else if (evictable && shared->excess && rank <= shared->oldest
+             && file_drop(slice, name, file)) {
         shared->excess--;
         slice->evicted++;
         __atomic_fetch_add(&shared->evicted, 1, __ATOMIC_RELAXED);

@@ -4,8 +4,8 @@
  * @file file_sweep.h
  * @brief Dropping what is over, and, beyond the threshold, what ends first; a slice at a time.
  *
- * A round goes through all directories, and counts. It looks at the files' names and times only. Each
- * slice goes on where the last one ended, whichever child made it.
+ * A round goes through all directories, and counts. It looks at the files' names and times only.
+ * Each slice goes on where the last one ended, whichever child made it.
  */
 #ifndef FILE_SWEEP_H
 #define FILE_SWEEP_H

@@ -1,8 +1,8 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * The memory store alone, or the file store: the provider that mod_bsession registers, called as the
- * core calls it but without the core, in the objects that the module is linked from.
+ * The memory store alone, or the file store: the provider that mod_bsession registers, called as
+ * the core calls it but without the core, in the objects that the module is linked from.
  *
  *     store time RECORDS PROCESSES [URL [SYNC]]   how many loads and saves in a second
  *     store count RECORDS [1 URL]     for callgrind: 100, 2000 and 6000 loads, then as many saves

@@ -49,9 +49,9 @@ latter makes its key anew for each cookie that it reads or writes, in 4,096 roun
     that have just been begun.
 """,
     "files": """\
-[i] As [d], of the file store, in a directory below $TMPDIR; the most of it is the kernel's. A save is
-    a REPLACE: under the lock a new file, moved over the old one. Durable ones, by sync=on, wait for
-    the disk: these by the wall clock.
+[i] As [d], of the file store, in a directory below $TMPDIR; the most of it is the kernel's. A save
+    is a REPLACE: under the lock a new file, moved over the old one. Durable ones, by sync=on, wait
+    for the disk: these by the wall clock.
 [j] As [e]; the kernel's work is not in it, and so it is the same for any number of records.
 """,
     "full": """\

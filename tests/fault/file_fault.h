@@ -7,7 +7,8 @@
  *     file_kill [rounds]
  *
  * Kills a process before and after each system call of each verb; stops one that holds a lock; and
- * kills writers at random instants, `rounds` times. Exits 0 if nothing that was acknowledged was lost.
+ * kills writers at random instants, `rounds` times. Exits 0 if nothing that was acknowledged was
+ * lost.
  */
 #ifndef BS_TEST_FILE_FAULT_H
 #define BS_TEST_FILE_FAULT_H
@@ -41,8 +42,8 @@ apr_status_t fault_save(bsession_backend_t *backend, bsession_save_mode_t mode,
                         const bsession_key_t *key, apr_uint64_t base, long number,
                         apr_time_t expires, bsession_call_t *call);
 
-/** The number of what is stored, or FAULT_ABSENT; fails where the rest does not follow from it, or the
- *  store has another answer. */
+/** The number of what is stored, or FAULT_ABSENT; fails where the rest does not follow from it,
+ *  or the store has another answer. */
 long fault_number(bsession_backend_t *backend, const bsession_key_t *key, bsession_record_t *record,
                   apr_pool_t *pool);
 

@@ -1,8 +1,9 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-/* Each verb, killed before each of its system calls and after it: ptrace stops a child there. What is
- * found then is what was there before or what was asked for, whole; the next save works at once; and
- * a sweep leaves nothing of it. The order of those calls that make a save durable is looked at, too. */
+/* Each verb, killed before each of its system calls and after it: ptrace stops a child there.
+ * What is found then is what was there before or what was asked for, whole; the next save works
+ * at once; and a sweep leaves nothing of it. The order of those calls that make a save durable
+ * is looked at, too. */
 
 #include "file_fault.h"
 
@@ -26,12 +27,13 @@
 #include "file_backend.h"
 
 #define STEP_NEIGHBOURS 20
-#define STEP_MOST       200         /* stops of one request: a sweep has more, but nothing to do there */
+#define STEP_MOST       200         /* stops of one request; a sweep has more, and no work there */
 #define STEP_END        100000L
 #define STEP_EXPIRED    (-2L)       /* absent, but there */
 
-/* What is asked of the store, what it makes of the record, and in which order it writes: the file made
- * durable (F), linked (L), moved (R); a name removed (U); the directory made durable (D). */
+/* What is asked of the store, what it makes of the record, and in which order it writes: the
+ * file made durable (F), linked (L), moved (R); a name removed (U); the directory made durable
+ * (D). */
 typedef struct {
     const char *name;
     long        before, after;      /* numbers; FAULT_ABSENT; STEP_EXPIRED */

@@ -44,7 +44,8 @@ static int writers_open(const char *directory, apr_pool_t *pool)
     for (i = 0; i < 16; i++) {
         apr_snprintf(text + 1 + 2 * i, 3, "%02x", key.bytes[i]);
     }
-    file = open(apr_psprintf(pool, "%s/%.1s/%.2s/%s", directory, text + 1, text + 2, text), O_RDONLY);
+    file = open(apr_psprintf(pool, "%s/%.1s/%.2s/%s", directory, text + 1, text + 2, text),
+                O_RDONLY);
     if (file < 0 || flock(file, LOCK_EX) != 0) {
         fault_fail("cannot lock a record");
     }
@@ -121,8 +122,8 @@ static void __attribute__((noreturn)) writers_run(int number)
         apr_status_t status;
 
         __atomic_fetch_add(&journal->asked, 1, __ATOMIC_SEQ_CST);
-        status = fault_save(backend, BSESSION_MERGE, &key, record.revision, stored + 1, BSESSION_KEEP,
-                            &call);
+        status = fault_save(backend, BSESSION_MERGE, &key, record.revision, stored + 1,
+                            BSESSION_KEEP, &call);
         if (status == APR_SUCCESS) {
             __atomic_fetch_add(&journal->acknowledged, 1, __ATOMIC_SEQ_CST);
             __atomic_fetch_add(&journal->done[number], 1, __ATOMIC_SEQ_CST);

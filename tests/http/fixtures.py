@@ -1,44 +1,38 @@
 """What every test with a real httpd is given; tests/http and tests/fault share it."""
 
 import pathlib
-import shutil
 import sys
-import tempfile
 
 import pytest
 
 sys.path.append(str(pathlib.Path(__file__).parents[1] / "stores"))
 
 import doubles  # noqa: E402
+import file_directory  # noqa: E402
 import httpd  # noqa: E402
 import redis_server  # noqa: E402
 
 # a store that a run names by its scheme alone is started for it
-STARTED = {"redis:": "tcp", "rediss:": "tls", "redis+unix:": "unix"}
+STARTED = {"file:": (file_directory, None), "redis:": (redis_server, "tcp"), "rediss:": (redis_server, "tls"),
+           "redis+unix:": (redis_server, "unix")}
 
 
 def pytest_addoption(parser):
     parser.addoption("--build", default="build", help="the build directory under test")
     parser.addoption("--mpm", default="event", choices=["event", "worker", "prefork"])
     parser.addoption("--store", help="what the store `default` is, such as \"memory: size=8M\", where a "
-                     "test does not say; for file: a directory is made, of redis:, rediss: and redis+unix: a server is started")
+                     "test does not say; of file:, redis:, rediss: and redis+unix: a server or a directory is made")
     parser.addoption("--full", action="store_true", help="the numbers of the design, which take long")
 
 
 @pytest.fixture(scope="session")
 def store_words(request):
     scheme, *options = (request.config.getoption("--store") or "").split() or [None]
-    if scheme == "file:":
-        # httpd makes the last part of it, for whoever its children are
-        above = pathlib.Path(tempfile.mkdtemp(prefix="bsession-files-"))
-        above.chmod(0o755)
-        yield " ".join([f"file:{above}/sessions", *options])
-        shutil.rmtree(above)
-        return
     if scheme not in STARTED:
         yield request.config.getoption("--store")
         return
-    server, words = redis_server.start_as(STARTED[scheme])
+    module, how = STARTED[scheme]
+    server, words = module.start_as(how)
     yield " ".join([words, *options])
     server.stop()
 

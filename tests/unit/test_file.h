@@ -18,6 +18,7 @@ extern bsession_call_t files_last;          /* the call of the last verb: its wh
 void                files_setup(void);
 void                files_teardown(void);
 
+TCase              *file_damage_case(void);
 TCase              *file_sweep_case(void);
 
 bsession_call_t    *files_call(void);
@@ -37,6 +38,8 @@ apr_status_t        files_save(bsession_backend_t *backend, bsession_save_mode_t
 /** A new record. */
 bsession_key_t      files_add(bsession_backend_t *backend, char space, apr_time_t expires);
 apr_status_t        files_load(bsession_backend_t *backend, const bsession_key_t *key);
+apr_status_t        files_remove(bsession_backend_t *backend, const bsession_key_t *key);
+apr_status_t        files_touch(bsession_backend_t *backend, const bsession_key_t *key);
 /** An outage, of which the last call says this. */
 void                files_refused(apr_status_t status, const char *why);
 

@@ -1,6 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-/* The sweep of the file store: what goes, what stays, who goes beyond a threshold, and what it counts. */
+/* The sweep of the file store: what goes, what stays, who goes beyond a threshold, and what it
+ * counts. */
 
 #include "test_file.h"
 
@@ -23,7 +24,8 @@ static void sweep(bsession_backend_t *backend, apr_time_t now)
 {
     apr_status_t status = bsession_file_provider.sweep(backend, now, files_call());
 
-    ck_assert_msg(status == APR_SUCCESS || status == APR_INCOMPLETE, "%d: %s", status, files_last.why);
+    ck_assert_msg(status == APR_SUCCESS || status == APR_INCOMPLETE, "%d: %s", status,
+                  files_last.why);
 }
 
 /* Slices until so many rounds have ended. The one that is under way may have passed by already. */
@@ -110,14 +112,15 @@ START_TEST(one_bad_file_stops_nothing)
 }
 END_TEST
 
-/* A touch between the look and the lock: the file's time is looked at again. What can be seen of it from
- * outside is that what was prolonged stays. */
+/* A touch between the look and the lock: the file's time is looked at again. What can be seen of
+ * it from outside is that what was prolonged stays. */
 START_TEST(what_was_prolonged_stays)
 {
     bsession_backend_t *backend = files_open(NULL, NULL);
     bsession_key_t key = files_add(backend, 's', in(10));
 
-    ck_assert_int_eq(bsession_file_provider.touch(backend, &key, in(1000), files_call()), APR_SUCCESS);
+    ck_assert_int_eq(bsession_file_provider.touch(backend, &key, in(1000), files_call()),
+                     APR_SUCCESS);
     sweep_rounds(backend, 2, in(500));
     ck_assert_int_eq(files_load(backend, &key), APR_SUCCESS);
 }
@@ -168,7 +171,7 @@ START_TEST(it_counts)
     stats = stats_of(backend);
     ck_assert_uint_eq(stats.records, 10);
     ck_assert_uint_eq(stats.bytes, 10 * (apr_uint64_t)about.st_size);
-    ck_assert_int_eq(bsession_file_provider.remove(backend, &keys[3], 0, files_call()), APR_SUCCESS);
+    ck_assert_int_eq(files_remove(backend, &keys[3]), APR_SUCCESS);
     ck_assert_int_eq(files_save(backend, BSESSION_PUT, &keys[4], 0), APR_SUCCESS);
     files_add(backend, 's', 0);
     files_add(backend, 's', 0);
@@ -232,8 +235,8 @@ START_TEST(an_operator_is_told_that_live_ones_went)
 }
 END_TEST
 
-/* More than the sample holds: not exactly the oldest any more, but none of the youngest, and never more
- * than too many. */
+/* More than the sample holds: not exactly the oldest any more, but none of the youngest, and
+ * never more than too many. */
 START_TEST(of_very_many_roughly_the_oldest_go)
 {
     bsession_backend_t *backend = files_open("threshold", "1500");
