@@ -82,6 +82,12 @@ static apr_status_t step_sweep(bsession_call_t *call)
     return bsession_file_provider.sweep(backend, apr_time_now(), call);
 }
 
+static apr_status_t step_nothing(bsession_call_t *call)
+{
+    (void)call;
+    return APR_SUCCESS;
+}
+
 static const step_t steps[] = {
     { "create", FAULT_ABSENT, 2, "LU", "FLUD", step_create },
     { "create over an expired one", STEP_EXPIRED, 2, "LR", "FLRD", step_create },
@@ -247,6 +253,28 @@ static long step_run(const step_t *step, pid_t child, long most, char *order)
     return count;
 }
 
+/* A load is one open, fstat, read and close, and at times a look at the directory. Where the system
+ * cannot refuse links along a path, there are more. */
+static void step_load_is_short(void)
+{
+    static const step_t nothing = { "nothing", FAULT_ABSENT, FAULT_ABSENT, "", "", step_nothing };
+    static const step_t load = { "load", 1, 1, "", "", step_load };
+    char order[32] = "";
+    long without, with;
+
+    if (syscall(SYS_openat2, -1, "", NULL, 0) == -1 && (errno == ENOSYS || errno == EPERM)) {
+        printf("file_kill: system calls of a load: skipped, there is no openat2 here\n");
+        return;
+    }
+    step_prepare(&load);
+    without = step_run(&nothing, step_child(&nothing), STEP_END, order);
+    with = step_run(&load, step_child(&load), STEP_END, order);
+    if ((with - without) / 2 > 5) {
+        fault_fail("a load makes %ld system calls", (with - without) / 2);
+    }
+    printf("file_kill: a load makes %ld system calls: ok\n", (with - without) / 2);
+}
+
 /* @return at how many places it was killed, or -1 where ptrace is not allowed */
 static long step_through(const step_t *step, int sync)
 {
@@ -334,5 +362,6 @@ void fault_step(const char *sync, apr_pool_t *pool)
         }
         printf("file_kill: sync=%s: %s: killed at %ld places: ok\n", sync, steps[i].name, places);
     }
+    step_load_is_short();
     step_left_behind(directory);
 }
