@@ -18,7 +18,8 @@
 /* Full jitter, so that those who wait do not wake together. */
 static void file_pause(apr_interval_time_t *most, apr_time_t left)
 {
-    apr_interval_time_t pause = apr_time_now() * 2654435761 % *most + 1;
+    apr_uint64_t dice = (apr_uint64_t)apr_time_now() * APR_UINT64_C(0x9e3779b97f4a7c15) >> 32;
+    apr_interval_time_t pause = (apr_interval_time_t)(dice % (apr_uint64_t)*most) + 1;
 
     apr_sleep(pause < left ? pause : left);
     *most = *most * 2 < FILE_LONGEST_PAUSE ? *most * 2 : FILE_LONGEST_PAUSE;
