@@ -27,10 +27,13 @@
 #include "hooks/expressions.h"
 #include "hooks/socache.h"
 
+#include "backends/file.h"
 #include "backends/memory.h"
 
 static void register_hooks(apr_pool_t *p)
 {
+    ap_register_provider(p, BSESSION_PROVIDER_GROUP, bsession_file_provider.name,
+                         BSESSION_PROVIDER_VERSION, &bsession_file_provider);
     ap_register_provider(p, BSESSION_PROVIDER_GROUP, bsession_memory_provider.name,
                          BSESSION_PROVIDER_VERSION, &bsession_memory_provider);
     bs_register_config_hooks(p);

@@ -18,7 +18,7 @@ import table as tables
 import throughput
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
-PARTS = ("instructions", "throughput", "demands", "store")
+PARTS = ("instructions", "throughput", "demands", "store", "files")
 
 
 def arguments():
@@ -70,6 +70,8 @@ def measure(chosen, work, table):
     if "store" in chosen.parts:
         alone, together = store.measure(TOP, TOP / "build", work, chosen.full, say)
         tables.add_store(table, alone, together)
+    if "files" in chosen.parts:
+        tables.add_files(table, *store.measure_files(TOP, TOP / "build", work, chosen.full, say))
     return tables.explanation(chosen.parts, alone, together)
 
 

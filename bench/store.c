@@ -1,12 +1,12 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * The memory store alone: the provider that mod_bsession registers, called as the core calls it but
- * without the core, in the objects that the module is linked from.
+ * The memory store alone, or the file store: the provider that mod_bsession registers, called as
+ * the core calls it but without the core, in the objects that the module is linked from.
  *
- *     store time RECORDS PROCESSES    how many loads and saves in a second
- *     store count RECORDS             for callgrind: 100, 2000 and 6000 loads, then as many saves
- *     store bytes RECORDS             memory a record
+ *     store time RECORDS PROCESSES [URL [SYNC]]   how many loads and saves in a second
+ *     store count RECORDS [1 URL]     for callgrind: 100, 2000 and 6000 loads, then as many saves
+ *     store bytes RECORDS             memory a record, of memory: alone
  *
  * Prints "name number" lines. A record is a session of five keys, with the 33 bytes that the core
  * adds: 200 bytes encoded.
@@ -25,6 +25,7 @@
 #include <apr_strings.h>
 #include <valgrind/callgrind.h>
 
+#include "file.h"
 #include "memory.h"
 #include "memory_segment.h"
 #include "memory_shard.h"
@@ -40,8 +41,9 @@
 #define SECONDS 1.0
 
 typedef struct {
+    const bsession_provider_t *provider;
     bsession_backend_t     *backend;
-    const memory_segment_t *segment;
+    const memory_segment_t *segment;    /* of memory: */
     apr_pool_t             *pool;       /* of the calls; emptied with each batch */
     apr_size_t              records;
     bsession_key_t         *keys;       /* in the order in which they are asked for */
@@ -85,8 +87,7 @@ static void load_one(bench_t *bench, apr_size_t at, bsession_call_t *call)
 {
     bsession_record_t record;
 
-    expect(bsession_memory_provider.load(bench->backend, &bench->keys[at], &record, call), "load",
-           call);
+    expect(bench->provider->load(bench->backend, &bench->keys[at], &record, call), "load", call);
     if (record.fields.count != FIELDS) {
         die("load", "another record");
     }
@@ -118,8 +119,8 @@ static void save_as(bench_t *bench, apr_size_t at, bsession_save_mode_t mode,
     if (bs_record_size(&record) != ENCODED) {
         die("save", "the record is not what the table says");
     }
-    expect(bsession_memory_provider.save(bench->backend, &bench->keys[at], &save, &saved, call),
-           "save", call);
+    expect(bench->provider->save(bench->backend, &bench->keys[at], &save, &saved, call), "save",
+           call);
     bench->revisions[at] = saved.revision;
 }
 
@@ -183,8 +184,8 @@ static void fill(bench_t *bench)
         bench->revisions[i] = random;
         save_as(bench, i, BSESSION_CREATE, &call);
     }
-    bsession_memory_provider.stats(bench->backend, &stats, &call);
-    if (stats.records != bench->records || stats.evicted) {
+    bench->provider->stats(bench->backend, &stats, &call);
+    if (bench->segment && (stats.records != bench->records || stats.evicted)) {
         die("fill", "the segment is too small");
     }
 }
@@ -208,27 +209,31 @@ static void shuffle(bench_t *bench)
     }
 }
 
-static void open_store(bench_t *bench, apr_size_t records, apr_pool_t *pool)
+/* memory: with room for all of them, or the URL with sync=. */
+static void open_store(bench_t *bench, apr_size_t records, const char *url, const char *sync,
+                       apr_pool_t *pool)
 {
     static bsession_services_t services;
     apr_size_t size = records * 512 < 64u << 20 ? 64u << 20 : records * 512;
-    bsession_option_t option = { "size", apr_psprintf(pool, "%" APR_SIZE_T_FMT, size) };
+    int is_file = strncmp(url, "file:", 5) == 0;
+    bsession_option_t option = { is_file ? "sync" : "size",
+                                 is_file ? sync : apr_psprintf(pool, "%" APR_SIZE_T_FMT, size) };
     bsession_options_t options = { &option, 1 };
-    bsession_call_t call = { .pool = pool, .deadline = apr_time_now() + apr_time_from_sec(2) };
+    bsession_call_t call = { .pool = pool, .deadline = apr_time_now() + apr_time_from_sec(60) };
     const char *sentence;
 
+    bench->provider = is_file ? &bsession_file_provider : &bsession_memory_provider;
     bs_services_init(&services, pool);
-    sentence = bsession_memory_provider.create(&bench->backend, "bench", "memory:", &options,
-                                               &services, pool);
+    sentence = bench->provider->create(&bench->backend, "bench", url, &options, &services, pool);
     if (sentence) {
         die("create", sentence);
     }
-    expect(bsession_memory_provider.open(bench->backend, -1, -1, &call), "open", &call);
-    bench->segment = memory_backend_segment(bench->backend);
+    expect(bench->provider->open(bench->backend, -1, -1, &call), "open", &call);
+    bench->segment = is_file ? NULL : memory_backend_segment(bench->backend);
     bench->records = records;
     bench->keys = calloc(records, sizeof(*bench->keys));
     bench->revisions = calloc(records, sizeof(*bench->revisions));
-    bench->resident = calloc(bench->segment->header->reserve / 4096 + 1, 1);
+    bench->resident = calloc(is_file ? 1 : bench->segment->header->reserve / 4096 + 1, 1);
     if (!bench->keys || !bench->revisions || !bench->resident
         || apr_pool_create(&bench->pool, pool) != APR_SUCCESS) {
         die("open", "no memory");
@@ -331,9 +336,9 @@ int main(int argc, char **argv)
 
     if (records < 1000 || apr_initialize() != APR_SUCCESS
         || apr_pool_create(&pool, NULL) != APR_SUCCESS) {
-        die("usage", "store time|count|bytes RECORDS [PROCESSES]");
+        die("usage", "store time|count|bytes RECORDS [PROCESSES [URL [SYNC]]]");
     }
-    open_store(&bench, records, pool);
+    open_store(&bench, records, argc > 4 ? argv[4] : "memory:", argc > 5 ? argv[5] : "off", pool);
     if (!strcmp(argv[1], "count")) {
         count(&bench);
     }

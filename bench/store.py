@@ -1,4 +1,5 @@
-"""The memory store alone: builds and runs store.c."""
+"""The memory and the file store alone: builds and runs store.c."""
+import shutil
 import subprocess
 
 import instructions
@@ -14,8 +15,9 @@ def compile_store(top, build, work):
     includes = [f"-I{top}/{directory}" for directory in ("include", "core", "backends")]
     done = subprocess.run(
         ["gcc", "-std=gnu11", "-O2", "-g", *includes, *apr("--cppflags", "--includes"),
-         f"{top}/bench/store.c", f"{build}/.libs/libmemory.a", f"{build}/.libs/libcore.a",
-         "-o", str(program), *apr("--link-ld", "--libs"), "-lcrypto", "-lpthread"],
+         f"{top}/bench/store.c", f"{build}/.libs/libfile.a", f"{build}/.libs/libmemory.a",
+         f"{build}/.libs/libcore.a", "-o", str(program), *apr("--link-ld", "--libs"), "-lcrypto",
+         "-lpthread"],
         capture_output=True, text=True, check=False)
     if done.returncode:
         raise server.Failed(done.stderr)
@@ -30,11 +32,12 @@ def run(command):
     return {name: float(number) for name, number in map(str.split, done.stdout.splitlines())}
 
 
-def count(program, records, work):
+def count(program, records, work, kind="memory", *url):
     """Instructions of a load and of a save, those of the caller's loop not included."""
-    out = work / f"store-{records}"
-    run([*instructions.VALGRIND, "--instr-atstart=no", "--toggle-collect=memory_load",
-         "--toggle-collect=memory_save", f"--callgrind-out-file={out}", program, "count", records])
+    out = work / f"store-{kind}-{records}"
+    run([*instructions.VALGRIND, "--instr-atstart=no", f"--toggle-collect={kind}_load",
+         f"--toggle-collect={kind}_save", f"--callgrind-out-file={out}", program, "count", records,
+         1, *url])
     loads, saves = instructions.parts(out)[:3], instructions.parts(out)[3:6]
     return [instructions.difference(short, long, 6000 - 2000) for _, short, long in (loads, saves)]
 
@@ -52,3 +55,22 @@ def measure(top, build, work, full, say):
         say(f"store: {processes} processes")
         together.append((processes, run([program, "time", 100000, processes])))
     return alone, together
+
+
+def measure_files(top, build, work, full, say):
+    """[(records, {name: number})], and {name: number} where saves are durable."""
+    program = compile_store(top, build, work)
+    directory = work / "files"
+    alone = []
+    for records in (1000, 100000, 1000000) if full else (1000, 20000):
+        say(f"files: {records:,} records")
+        found = run([program, "time", records, 1, f"file:{directory}"])
+        shutil.rmtree(directory)
+        found["load"], found["save"] = count(program, min(records, 20000), work, "file",
+                                             f"file:{directory}")
+        shutil.rmtree(directory)
+        alone.append((records, found))
+    say("files: durable saves")
+    durable = run([program, "time", 1000, 1, f"file:{directory}", "on"])
+    shutil.rmtree(directory)
+    return alone, durable

@@ -69,6 +69,12 @@ reads one of five keys and changes none.
     "full": """\
 [h] As [e], for 100,000 records, by the wall clock: calls a second of all processes together; each
     saves its own part of the records and loads all of them.
+""",
+    "files": """\
+[i] As [e], of the file store, in a directory below $TMPDIR; the most of it is the kernel's. A save
+    is a REPLACE: under the lock a new file, moved over the old one. Durable ones, by sync=on, wait
+    for the disk: these by the wall clock.
+[j] As [f]; the kernel's work is not in it, and so it is the same for any number of records.
 """}
 
 
@@ -187,13 +193,26 @@ def add_store(table, alone, together):
         table.add(name + "saves a second", f"{found['saves_wall']:,.0f}", how="[h]")
 
 
+def add_files(table, alone, durable):
+    table.section("the file store alone, records of 200 bytes")
+    for records, found in alone:
+        name = f"{records:,} records: "
+        table.add(name + "loads a second", f"{found['loads_core']:,.0f}", how="[i]")
+        table.add(name + "microseconds a load", f"{1e6 / found['loads_core']:.1f}", how="[i]")
+        table.add(name + "microseconds a save", f"{1e6 / found['saves_core']:.1f}", how="[i]")
+        table.add(name + "instructions a load", f"{found['load']:,.0f}", how="[j]")
+        table.add(name + "instructions a save", f"{found['save']:,.0f}", how="[j]")
+    table.add("sync=on: microseconds a save", f"{1e6 / durable['saves_wall']:,.0f}", how="[i]")
+
+
 def explanation(parts, alone, together):
     """How each figure was got, for the parts that were run."""
     here, there = throughput.cpus()
     found = alone[0][1] if alone else {"rounding": 0, "empty": 0}
     chosen = [part for part in ("instructions", "throughput", "demands", "store") if part in parts]
     chosen += ["full"] if together else []
-    chosen += ["session"] if chosen[0] != "store" else []
+    chosen += ["files"] if "files" in parts else []
+    chosen += ["session"] if chosen[0] not in ("store", "files") else []
     return "How each figure was got, in this one run:\n\n" + "\n".join(
         HOW[part] for part in chosen).format(
             warm=demands.WARM, requests=f"{demands.REQUESTS:,}",

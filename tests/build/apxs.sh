@@ -8,7 +8,7 @@ trap 'rm -rf "$dir"' EXIT
 cd "$dir" || exit 1
 chmod -R u+w .
 "${APXS:-apxs}" -c -n mod_bsession -Wc,-fvisibility=hidden -Iinclude -Icore -Ihooks -lcrypto \
-    mod_bsession.c core/*.c hooks/*.c backends/memory*.c >log 2>&1 &&
+    mod_bsession.c core/*.c hooks/*.c backends/file*.c backends/memory*.c >log 2>&1 &&
     [ -f .libs/mod_bsession.so ] &&
     "${APXS:-apxs}" -c -Wc,-fvisibility=hidden -Iinclude bridges/*.c >>log 2>&1 &&
     [ -f bridges/.libs/mod_session_bsession.so ] || { cat log; exit 1; }

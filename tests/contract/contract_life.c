@@ -191,6 +191,19 @@ START_TEST(a_life_may_be_the_longest)
 }
 END_TEST
 
+/* Calls until one says that all was looked at. */
+static void sweep_all(void)
+{
+    apr_status_t status;
+    int slices = 0;
+
+    do {
+        status = provider->sweep(backend, apr_time_now(), contract_call(pool));
+        ck_assert_int_lt(++slices, 100000);
+    } while (status == APR_INCOMPLETE);
+    contract_is(status, APR_SUCCESS);
+}
+
 START_TEST(a_sweep_spares_what_lives)
 {
     bsession_record_t *record = contract_record("a", "1", NULL);
@@ -198,12 +211,48 @@ START_TEST(a_sweep_spares_what_lives)
     int i;
 
     for (i = 0; provider->sweep && i < 3; i++) {
-        apr_status_t status = provider->sweep(backend, apr_time_now(), contract_call(pool));
-
-        ck_assert(status == APR_SUCCESS || status == APR_INCOMPLETE);
+        sweep_all();
     }
     contract_holds(&live, record, 100);
     contract_absent(&over);
+}
+END_TEST
+
+START_TEST(a_sweep_drops_what_is_over)
+{
+    bsession_stats_t before, after;
+    int i;
+
+    if (!provider->sweep) {
+        return;
+    }
+    provider->stats(backend, &before, contract_call(pool));
+    for (i = 0; i < 50; i++) {
+        expired(100);
+    }
+    sweep_all();
+    sweep_all();
+    provider->stats(backend, &after, contract_call(pool));
+    if (before.swept != BSESSION_UNKNOWN) {
+        ck_assert_uint_ge(after.swept, before.swept + 50);
+    }
+}
+END_TEST
+
+/* Each call is short, and the deadline that is near is kept. */
+START_TEST(a_sweep_ends_in_time)
+{
+    apr_time_t began = apr_time_now();
+    bsession_call_t *call = contract_call(pool);
+    apr_status_t status;
+
+    if (!provider->sweep) {
+        return;
+    }
+    call->deadline = began + apr_time_from_msec(1);
+    status = provider->sweep(backend, began, call);
+    ck_assert(status == APR_SUCCESS || status == APR_INCOMPLETE);
+    ck_assert_int_lt(apr_time_now() - began, apr_time_from_sec(5));
 }
 END_TEST
 
@@ -245,6 +294,8 @@ TCase *contract_life_case(void)
     tcase_add_test(tests, a_life_may_be_very_long);
     tcase_add_test(tests, a_life_may_be_the_longest);
     tcase_add_test(tests, a_sweep_spares_what_lives);
+    tcase_add_test(tests, a_sweep_drops_what_is_over);
+    tcase_add_test(tests, a_sweep_ends_in_time);
     tcase_add_test(tests, stats_can_be_asked);
     return tests;
 }

@@ -1,7 +1,11 @@
 """docs/backends.md: its options are those of the code, its ACL is the one that is tested, and what it shows of
-Redis is what is there."""
+files and of Redis is what is there."""
+import pathlib
 import re
+import shutil
 import sys
+import tempfile
+import time
 
 import pytest
 
@@ -22,9 +26,16 @@ SITE = """<Location />
 """
 
 
-def options_of_the_code(store, array):
-    text = (TOP / "backends" / f"{store}_conf.c").read_text()
-    return re.findall(r'"(\w+)"', re.search(rf"{array}\[\] = \{{(.*?)\}}", text, re.S)[1])
+# heading -> where its options stand in the code
+OPTIONS = {"Files": ("file.c", r"\bknown\[\] = \{(.*?)\}"),
+           "Memcached": ("memcached_conf.c", r"mc_options\[\] = \{(.*?)\}"),
+           "Redis": ("redis_conf.c", r"redis_options\[\] = \{(.*?)\}")}
+
+
+def options_of_the_code(heading):
+    name, pattern = OPTIONS[heading]
+    text = (TOP / "backends" / name).read_text()
+    return re.findall(r'"(\w+)"', re.search(pattern, text, re.S)[1])
 
 
 def the_user():
@@ -48,12 +59,34 @@ def redis():
     one.stop()
 
 
-@pytest.mark.parametrize("heading,store,array", [("Redis", "redis", "redis_options"),
-                                                 ("Memcached", "memcached", "mc_options")])
-def test_each_option_is_there_and_no_other(heading, store, array):
+@pytest.mark.parametrize("heading", OPTIONS)
+def test_each_option_is_there_and_no_other(heading):
     table = re.search(r"(?s)^\| option \|.*?\n\n", PAGE[PAGE.index(f"## {heading}\n"):], re.M)[0]
     told = re.findall(r"`(\w+)=`", "".join(line.split("|")[1] for line in table.strip().splitlines()))
-    assert sorted(told) == sorted(options_of_the_code(store, array))
+    assert sorted(told) == sorted(options_of_the_code(heading))
+
+
+@pytest.fixture
+def above():
+    path = pathlib.Path(tempfile.mkdtemp(prefix="bsession-docs-"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)
+
+
+def test_what_lies_in_files_is_as_shown(server, above):
+    running = server(f"BSessionStore default file:{above}/httpd-sessions\n" + SITE).start()
+    running.script("count", 'echo "Content-Type: text/plain"\necho "BSession-Incr: visits=1"\n'
+                            'echo\necho "$BSESSION_visits"\n')
+    visitor = running.client()
+    assert [visitor.get("/cgi/count").text for _ in range(3)] == ["\n", "1\n", "2\n"]
+    [shown] = re.findall(r"(?m)^/var/lib/(httpd-sessions/.*)$", PAGE)
+    [there] = [path for path in above.glob("**/*") if path.is_file()]
+    for path in (shown, str(there.relative_to(above))):
+        one, two, key = path.split("/")[1:]
+        assert re.fullmatch("s[0-9a-f]{32}", key) and key[1:].startswith(one + two) and len(one + two) == 3
+    assert 200 < there.stat().st_mtime - time.time() <= 300
+    assert running.surprises() == []
 
 
 def test_the_user_is_the_smallest():

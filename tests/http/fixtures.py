@@ -8,20 +8,21 @@ import pytest
 sys.path.append(str(pathlib.Path(__file__).parents[1] / "stores"))
 
 import doubles  # noqa: E402
+import file_directory  # noqa: E402
 import httpd  # noqa: E402
 import memcached_server  # noqa: E402
 import redis_server  # noqa: E402
 
 # a store that a run names by its scheme alone is started for it
-STARTED = {"memcached:": (memcached_server, "tcp"), "redis:": (redis_server, "tcp"), "rediss:": (redis_server, "tls"),
-           "redis+unix:": (redis_server, "unix")}
+STARTED = {"file:": (file_directory, None), "memcached:": (memcached_server, "tcp"),
+           "redis:": (redis_server, "tcp"), "rediss:": (redis_server, "tls"), "redis+unix:": (redis_server, "unix")}
 
 
 def pytest_addoption(parser):
     parser.addoption("--build", default="build", help="the build directory under test")
     parser.addoption("--mpm", default="event", choices=["event", "worker", "prefork"])
     parser.addoption("--store", help="what the store `default` is, such as \"memory: size=8M\", where a "
-                     "test does not say; of memcached:, redis:, rediss: and redis+unix: a server is started")
+                     "test does not say; of a scheme alone, such as redis:, what it needs is started")
     parser.addoption("--full", action="store_true", help="the numbers of the design, which take long")
 
 

@@ -29,6 +29,7 @@ static Suite *(*const suites[])(void) = {
     cache_suite,
     cache_clear_suite,
     cache_broken_suite,
+    file_suite,
     memory_suite
 };
 

@@ -31,6 +31,7 @@ Suite *session_move_suite(void);
 Suite *cache_suite(void);
 Suite *cache_clear_suite(void);
 Suite *cache_broken_suite(void);
+Suite *file_suite(void);
 Suite *memory_suite(void);
 
 /** A pool for each test: a test case that has pool_setup and pool_teardown as its fixture

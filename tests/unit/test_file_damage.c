@@ -1,0 +1,140 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/* What the file store finds where its records should be: links and other things that somebody has
+ * planted, and files that are damaged. */
+
+#include "test_file.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <apr_strings.h>
+
+/* ------------------------------------------------------------------ planted */
+
+/* Where the file, or one of the directories above it, has been. */
+static const char *move_away(const bsession_key_t *key, int up)
+{
+    char *path = apr_pstrdup(pool, files_path(key));
+
+    while (up--) {
+        *strrchr(path, '/') = '\0';
+    }
+    ck_assert_int_eq(rename(path, files_at("elsewhere")), 0);
+    return path;
+}
+
+/* Behind the link is what was there: were it followed, the record would be found. */
+START_TEST(no_link_is_followed)
+{
+    bsession_backend_t *backend = files_open(NULL, NULL);
+    bsession_key_t key = files_add(backend, 's', 0);
+    const char *path = move_away(&key, _i);
+    apr_status_t wanted = _i == 0 ? BSESSION_ECORRUPT : APR_EGENERAL;
+    struct stat about;
+
+    ck_assert_int_eq(symlink(files_at("elsewhere"), path), 0);
+    ck_assert_int_eq(files_load(backend, &key), wanted);
+    ck_assert_int_eq(files_save(backend, BSESSION_REPLACE, &key, 0), wanted);
+    ck_assert_int_eq(files_touch(backend, &key), wanted);
+    ck_assert_int_eq(files_remove(backend, &key), wanted);
+    ck_assert_int_eq(files_save(backend, BSESSION_CREATE, &key, 0), _i ? wanted : APR_EEXIST);
+    if (_i) {
+        files_refused(files_save(backend, BSESSION_PUT, &key, 0), "a link or file stands");
+        ck_assert_int_eq(lstat(path, &about), 0);
+        ck_assert(S_ISLNK(about.st_mode));
+    }
+    else {
+        ck_assert_int_eq(files_save(backend, BSESSION_PUT, &key, 0), APR_SUCCESS);
+        ck_assert_int_eq(files_load(backend, &key), APR_SUCCESS);
+        ck_assert_int_eq(lstat(files_at("elsewhere"), &about), 0);
+        ck_assert_uint_eq(about.st_nlink, 1);
+    }
+}
+END_TEST
+
+START_TEST(what_is_no_plain_file_of_ours_is_no_record)
+{
+    bsession_backend_t *backend = files_open(NULL, NULL);
+    bsession_key_t key = files_add(backend, 's', 0);
+    const char *path = files_path(&key);
+
+    chmod(path, 0622);
+    ck_assert_int_eq(files_load(backend, &key), BSESSION_ECORRUPT);
+    chmod(path, 0600);
+    if (geteuid() == 0) {
+        ck_assert_int_eq(chown(path, 33, 33), 0);
+        ck_assert_int_eq(files_load(backend, &key), BSESSION_ECORRUPT);
+    }
+    unlink(path);
+    ck_assert_int_eq(mkfifo(path, 0600), 0);
+    ck_assert_int_eq(files_load(backend, &key), BSESSION_ECORRUPT);
+    ck_assert_int_eq(files_remove(backend, &key), BSESSION_ECORRUPT);
+    unlink(path);
+    ck_assert_int_eq(mkdir(path, 0700), 0);
+    ck_assert_int_eq(files_load(backend, &key), BSESSION_ECORRUPT);
+}
+END_TEST
+
+/* ------------------------------------------------------------------ damaged */
+
+static char *content(const char *path, apr_size_t *size)
+{
+    char *bytes = apr_pcalloc(pool, 1000);
+    int file = open(path, O_RDONLY);
+
+    *size = (apr_size_t)read(file, bytes, 1000);
+    close(file);
+    return bytes;
+}
+
+static void put_content(const char *path, const char *bytes, apr_size_t size)
+{
+    struct timespec never[2] = { { 0, 0 }, { 0, 0 } };
+    int file = open(path, O_WRONLY | O_TRUNC);
+
+    ck_assert_int_eq(write(file, bytes, size), (ssize_t)size);
+    futimens(file, never);
+    close(file);
+}
+
+START_TEST(any_damage_is_seen)
+{
+    bsession_backend_t *backend = files_open(NULL, NULL);
+    bsession_key_t key = files_add(backend, 's', 0), other = files_key('s');
+    const char *path = files_path(&key);
+    apr_size_t size, i;
+    char *bytes = content(path, &size);
+
+    for (i = 0; i < size; i++) {
+        bytes[i] ^= 0x20;
+        put_content(path, bytes, size);
+        ck_assert_int_eq(files_load(backend, &key), BSESSION_ECORRUPT);
+        bytes[i] ^= 0x20;
+        put_content(path, bytes, i);
+        ck_assert_int_eq(files_load(backend, &key), BSESSION_ECORRUPT);
+    }
+    put_content(path, bytes, size + 1);
+    ck_assert_int_eq(files_load(backend, &key), BSESSION_ECORRUPT);
+    put_content(path, bytes, size);
+    ck_assert_int_eq(files_load(backend, &key), APR_SUCCESS);
+    memcpy(other.bytes, key.bytes, 2);
+    ck_assert_int_eq(rename(path, files_path(&other)), 0);
+    ck_assert_int_eq(files_load(backend, &other), BSESSION_ECORRUPT);
+}
+END_TEST
+
+TCase *file_damage_case(void)
+{
+    TCase *tests = tcase_create("planted and damaged");
+
+    tcase_add_checked_fixture(tests, files_setup, files_teardown);
+    tcase_set_timeout(tests, 60);
+    tcase_add_loop_test(tests, no_link_is_followed, 0, 3);
+    tcase_add_test(tests, what_is_no_plain_file_of_ours_is_no_record);
+    tcase_add_test(tests, any_damage_is_seen);
+    return tests;
+}
