@@ -308,6 +308,7 @@ def test_httpd_is_killed_in_the_middle_of_saves(start, above, full, sync):
             server.seen = 0
             server.start()
         told_more(visitors)
+    server.stop()                       # what it has to say of its killed children is said in this test
     server.expect(*KILLED)
 
 
@@ -319,6 +320,7 @@ def test_children_are_killed_under_load(start, above, full):
             told_more(visitors, 20)
             os.kill(wait_until(server.children, "a child")[0], signal.SIGKILL)
         told_more(visitors)
+    server.stop()
     server.expect(*KILLED)
 
 
