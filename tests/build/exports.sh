@@ -18,6 +18,7 @@ exports() {
 
 exports bsession
 exports session_bsession
+exports bsession_dbd
 # configure leaves it out where there is no hiredis
 [ ! -f mod_bsession_redis.la ] || exports bsession_redis
 exit $failed
