@@ -75,22 +75,6 @@ apr_status_t dbd_child_init(bsession_backend_t *backend, apr_pool_t *pchild, bse
 
 /* ------------------------------------------------------------------ words */
 
-/** How long it is still to last, as the statements want it: 0 = for ever. */
-static apr_int64_t life_of(apr_time_t expires)
-{
-    apr_int64_t life;
-
-    if (expires == 0) {
-        return 0;
-    }
-    if (expires == BSESSION_KEEP) {
-        return -DBD_LIFE_MOST;
-    }
-    life = expires - apr_time_now();
-    return life > DBD_LIFE_MOST ? DBD_LIFE_MOST : life < -DBD_LIFE_MOST ? -DBD_LIFE_MOST
-         : life ? life : -1;
-}
-
 apr_status_t dbd_row_record(const bsession_backend_t *backend, const dbd_row_t *row,
                             bsession_record_t *record, apr_pool_t *pool)
 {
@@ -146,7 +130,8 @@ apr_status_t dbd_load(bsession_backend_t *backend, const bsession_key_t *key,
 
 /** What a save of that record stores. */
 typedef struct {
-    apr_int64_t revision, base, life;
+    apr_int64_t revision, base;
+    apr_time_t  expires;
     apr_size_t  size;
     void       *bytes;
 } stored_t;
@@ -155,9 +140,11 @@ typedef struct {
 static apr_status_t create(bsession_backend_t *backend, const char *id, const stored_t *stored,
                            bsession_call_t *call)
 {
-    const void *values[] = { id, &stored->revision, &stored->life, &stored->life, stored->bytes,
-                             &stored->size, NULL, NULL };
-    dbd_question_t insert = { .statement = DBD_CREATE, .values = values, .again = 1 };
+    apr_int64_t life;
+    const void *values[] = { id, &stored->revision, &life, &life, stored->bytes, &stored->size,
+                             NULL, NULL };
+    dbd_question_t insert = { .statement = DBD_CREATE, .values = values, .life = &life,
+                              .expires = stored->expires, .again = 1 };
     dbd_question_t clear = { .statement = DBD_CLEAR, .values = values, .again = 1 };
     dbd_answer_t answer, cleared;
     apr_status_t status = dbd_ask(backend, &insert, &answer, call);
@@ -188,9 +175,11 @@ static apr_status_t create(bsession_backend_t *backend, const char *id, const st
 static apr_status_t put(bsession_backend_t *backend, const char *id, const stored_t *stored,
                         bsession_call_t *call)
 {
-    const void *values[] = { id, &stored->revision, &stored->life, &stored->life, stored->bytes,
-                             &stored->size, NULL, NULL };
-    dbd_question_t question = { .statement = DBD_PUT, .values = values };
+    apr_int64_t life;
+    const void *values[] = { id, &stored->revision, &life, &life, stored->bytes, &stored->size,
+                             NULL, NULL };
+    dbd_question_t question = { .statement = DBD_PUT, .values = values, .life = &life,
+                                .expires = stored->expires };
     dbd_answer_t answer;
 
     return dbd_ask(backend, &question, &answer, call);
@@ -200,9 +189,11 @@ static apr_status_t put(bsession_backend_t *backend, const char *id, const store
 static apr_status_t store(bsession_backend_t *backend, const char *id, const stored_t *stored,
                           bsession_call_t *call)
 {
-    const void *values[] = { &stored->revision, stored->bytes, &stored->size, NULL, NULL,
-                             &stored->life, &stored->life, &stored->life, id, &stored->base };
-    dbd_question_t question = { .statement = DBD_STORE, .values = values, .again = 1 };
+    apr_int64_t life;
+    const void *values[] = { &stored->revision, stored->bytes, &stored->size, NULL, NULL, &life,
+                             &life, &life, id, &stored->base };
+    dbd_question_t question = { .statement = DBD_STORE, .values = values, .life = &life,
+                                .expires = stored->expires, .again = 1 };
     dbd_answer_t answer;
     apr_status_t status = dbd_ask(backend, &question, &answer, call);
     apr_uint64_t there;
@@ -250,7 +241,7 @@ apr_status_t dbd_save(bsession_backend_t *backend, const bsession_key_t *key,
     backend->services->record_write(save->record, stored.bytes);
     stored.base = (apr_int64_t)save->base;
     stored.revision = stored.base + (is_new ? 0 : 1);
-    stored.life = life_of(save->record->expires);
+    stored.expires = save->record->expires;
     status = save->mode == BSESSION_CREATE ? create(backend, id, &stored, call)
            : save->mode == BSESSION_PUT ? put(backend, id, &stored, call)
            : store(backend, id, &stored, call);
@@ -262,9 +253,10 @@ apr_status_t dbd_touch(bsession_backend_t *backend, const bsession_key_t *key, a
                        bsession_call_t *call)
 {
     char id[BSESSION_KEY_TEXT_SIZE];
-    apr_int64_t life = life_of(expires);
+    apr_int64_t life;
     const void *values[] = { &life, &life, backend->services->key_text(key, id), &life, &life };
-    dbd_question_t question = { .statement = DBD_TOUCH, .values = values, .again = 1 };
+    dbd_question_t question = { .statement = DBD_TOUCH, .values = values, .life = &life,
+                                .expires = expires, .again = 1 };
     dbd_answer_t answer;
     apr_status_t status = dbd_ask(backend, &question, &answer, call);
     apr_uint64_t there;

@@ -33,7 +33,8 @@ typedef enum {
 #define DBD_SWEEP_ROWS  100
 #define DBD_COUNT_LIMIT 10001
 
-/** A life that is longer, or over for longer, than this makes no difference. */
+/** A life is how long it is still to last, 0 for ever, and this, negative, where what is stored stays.
+ *  One that is longer, or over for longer, makes no difference. */
 #define DBD_LIFE_MOST (APR_INT64_C(1) << 61)
 
 /** What a failure says of the statement. */

@@ -224,6 +224,21 @@ static int read_rows(const dbd_session_t *session, apr_dbd_results_t *results,
 
 /* ------------------------------------------------------------------ asking */
 
+static apr_int64_t life_of(apr_time_t expires)
+{
+    apr_int64_t life;
+
+    if (expires == 0) {
+        return 0;
+    }
+    if (expires == BSESSION_KEEP) {
+        return -DBD_LIFE_MOST;
+    }
+    life = expires - apr_time_now();
+    return life > DBD_LIFE_MOST ? DBD_LIFE_MOST : life < -DBD_LIFE_MOST ? -DBD_LIFE_MOST
+         : life ? life : -1;
+}
+
 dbd_outcome_t dbd_session_run(dbd_session_t *session, const dbd_question_t *question,
                               dbd_answer_t *answer, const char **sentence, apr_pool_t *pool)
 {
@@ -235,6 +250,9 @@ dbd_outcome_t dbd_session_run(dbd_session_t *session, const dbd_question_t *ques
 
     if (outcome != DBD_DONE) {
         return outcome;
+    }
+    if (question->life) {
+        *question->life = life_of(question->expires);
     }
     answer->affected = 0;
     answer->rows = apr_array_make(pool, 1, sizeof(dbd_row_t));
