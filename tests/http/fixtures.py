@@ -10,33 +10,42 @@ sys.path.append(str(pathlib.Path(__file__).parents[1] / "stores"))
 import doubles  # noqa: E402
 import httpd  # noqa: E402
 import redis_server  # noqa: E402
+import sql_servers  # noqa: E402
 
 # a store that a run names by its scheme alone is started for it
 STARTED = {"redis:": "tcp", "rediss:": "tls", "redis+unix:": "unix"}
+SQL = {"dbd:": "pgsql", **{f"dbd:{name}": name for name in sql_servers.DATABASES}}
 
 
 def pytest_addoption(parser):
     parser.addoption("--build", default="build", help="the build directory under test")
     parser.addoption("--mpm", default="event", choices=["event", "worker", "prefork"])
     parser.addoption("--store", help="what the store `default` is, such as \"memory: size=8M\", where a "
-                     "test does not say; of redis:, rediss: and redis+unix: a server is started")
+                     "test does not say; of redis:, rediss:, redis+unix: and dbd: a server is started, and so "
+                     "it is of dbd:sqlite, dbd:pgsql and dbd:mysql")
     parser.addoption("--full", action="store_true", help="the numbers of the design, which take long")
 
 
 @pytest.fixture(scope="session")
 def store_words(request):
+    """Of a BSessionStore line, and other lines that this one needs."""
     scheme, *options = (request.config.getoption("--store") or "").split() or [None]
-    if scheme not in STARTED:
-        yield request.config.getoption("--store")
+    if scheme in STARTED:
+        server, words = redis_server.start_as(STARTED[scheme])
+        lines = ""
+    elif scheme in SQL:
+        server = sql_servers.DATABASES[SQL[scheme]]()
+        words, lines = server.words, server.lines()
+    else:
+        yield request.config.getoption("--store"), ""
         return
-    server, words = redis_server.start_as(STARTED[scheme])
-    yield " ".join([words, *options])
+    yield " ".join([words, *options]), lines
     server.stop()
 
 
 @pytest.fixture(scope="session")
 def build(request, store_words):
-    built = httpd.Build(request.config.getoption("--build"), request.config.getoption("--mpm"), store_words)
+    built = httpd.Build(request.config.getoption("--build"), request.config.getoption("--mpm"), *store_words)
     built.install()
     return built
 

@@ -53,10 +53,11 @@ def free_port():
 class Build:
     """What is tested: a build directory, installed into its stage/ by `make install`."""
 
-    def __init__(self, name, mpm, store=None):
+    def __init__(self, name, mpm, store=None, store_needs=""):
         self.dir = TOP / name
         self.mpm = mpm
         self.store = store
+        self.store_needs = store_needs  # lines beside it
         self.asan = "asan" in name
         self.httpd = pathlib.Path(apxs("SBINDIR")) / apxs("progname")
         self.libexec = pathlib.Path(apxs("LIBEXECDIR"))
@@ -76,6 +77,7 @@ class Build:
         self.ours = {"session_bsession": installed / "mod_session_bsession.so",
                      "session_probe": self._third_party("mod_session_probe"),
                      "no_watchdog": self._third_party("mod_no_watchdog"),
+                     "bsession_dbd": installed / "mod_bsession_dbd.so",
                      "bsession_redis": installed / "mod_bsession_redis.so"}
 
     def _third_party(self, name, *more):
@@ -197,14 +199,24 @@ ScriptAlias /cgi/ {self.cgi}/
 
     def _store_modules(self):
         """Those of the stores that the configuration, or the run, names."""
-        text = self._store_line() + self._fill(self.main, self.config)
-        return ["bsession_redis"] if re.search(r"(?im)^ *BSessionStore \S+ '?(fault:)?redis", text) else []
+        found = [scheme for scheme in self._schemes() if f"bsession_{scheme}" in self.build.ours]
+        return [*(["dbd"] if "dbd" in found else []), *[f"bsession_{scheme}" for scheme in found]]
 
-    def _store_line(self):
+    def _schemes(self):
+        text = self._default_store() + self._fill(self.main, self.config)
+        return re.findall(r"(?im)^ *BSessionStore \S+ '?(?:fault:)?(redis|dbd)", text)
+
+    def _default_store(self):
         """The store that the run was told of, where the test does not care."""
         if not self.build.store or self.implied or "BSessionStore" in self.main + self.config:
             return ""
         return f"BSessionStore default {self.build.store}\n"
+
+    def _store_line(self):
+        """And what stores need beside their line, where the test does not say."""
+        if "dbd" in self._schemes() and "DBDriver" not in self.main + self.config:
+            return self.build.store_needs + self._default_store()
+        return self._default_store()
 
     def _fill(self, *texts):
         text = "\n".join(texts)
