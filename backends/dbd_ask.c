@@ -58,7 +58,7 @@ static dbd_outcome_t ask_once(dbd_session_t *session, const dbd_question_t *ques
     dbd_outcome_t outcome;
 
     *begun = 0;
-    if (session->dialect->pings && !question->reads
+    if (session->dialect->pings && session->greeted && !question->reads
         && apr_time_now() - session->answered > ASK_IDLE && !dbd_session_is_alive(session, pool)) {
         dbd_session_forget(session);
         return DBD_LOST;

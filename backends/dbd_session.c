@@ -101,6 +101,16 @@ static int make_table(dbd_session_t *session, apr_pool_t *pool)
     return select_text(session, probe, pool);
 }
 
+/** The first word on a connection. Its ping is prepared with it: one that a later connection knows
+ *  under the same handle, since a driver has connected again, tells nothing of what this one knew. */
+static void greet(dbd_session_t *session)
+{
+    if (session->dialect->greeting) {
+        say(session, session->dialect->greeting);
+    }
+    session->greeted = prepare(session, DBD_PING) == 0;
+}
+
 static dbd_outcome_t get_prepared(dbd_session_t *session, dbd_statement_t which,
                                   const char **sentence, apr_pool_t *pool)
 {
@@ -110,10 +120,9 @@ static dbd_outcome_t get_prepared(dbd_session_t *session, dbd_statement_t which,
     if (session->prepared[which]) {
         return DBD_DONE;
     }
-    if (!session->greeted && session->dialect->greeting) {
-        say(session, session->dialect->greeting);
+    if (!session->greeted) {
+        greet(session);
     }
-    session->greeted = 1;
     code = prepare(session, which);
     if (code == 0) {
         return DBD_DONE;
@@ -278,5 +287,6 @@ int dbd_session_is_alive(dbd_session_t *session, apr_pool_t *pool)
     const char *sentence = NULL;
     dbd_answer_t answer;
 
-    return dbd_session_run(session, &question, &answer, &sentence, pool) == DBD_DONE;
+    return session->greeted
+           && dbd_session_run(session, &question, &answer, &sentence, pool) == DBD_DONE;
 }

@@ -199,7 +199,7 @@ ScriptAlias /cgi/ {self.cgi}/
 
     def _store_modules(self):
         """Those of the stores that the configuration, or the run, names."""
-        found = [scheme for scheme in self._schemes() if f"bsession_{scheme}" in self.build.ours]
+        found = [scheme for scheme in map(str.lower, self._schemes()) if f"bsession_{scheme}" in self.build.ours]
         return [*(["dbd"] if "dbd" in found else []), *[f"bsession_{scheme}" for scheme in found]]
 
     def _schemes(self):
