@@ -73,7 +73,7 @@ static dbd_outcome_t fault_pgsql(int code, const char *text, const char **senten
         { 0, "permission denied", DBD_REFUSED, "the user of DBDParams may not do that" },
         { 0, "no unique or exclusion constraint", DBD_REFUSED, "id is not the table's primary key" },
         { 0, "statement timeout", DBD_REFUSED, "it took longer than PostgreSQL's own time-out" },
-        { 0, NULL, DBD_UNSURE, "PostgreSQL refused it; its own log says why" }
+        { 0, NULL, DBD_UNSURE, NULL }
     };
 
     return fault_find(faults, code, text, sentence);
@@ -95,7 +95,7 @@ static dbd_outcome_t fault_sqlite3(int code, const char *text, const char **sent
         { 0, "disk I/O error", DBD_REFUSED, "its disk fails" },
         { 0, "malformed", DBD_REFUSED, "the file is damaged" },
         { 0, "not a database", DBD_REFUSED, "the file is no database" },
-        { 0, NULL, DBD_REFUSED, "SQLite refused it" }
+        { 0, NULL, DBD_REFUSED, NULL }
     };
 
     return fault_find(faults, code, text, sentence);

@@ -137,7 +137,7 @@ static dbd_outcome_t get_prepared(dbd_session_t *session, dbd_statement_t which,
     if (select_text(session, "SELECT 1", pool) != 0) {
         return DBD_LOST;
     }
-    if (outcome != DBD_REFUSED || !*sentence) {
+    if (!*sentence) {
         *sentence = apr_psprintf(pool, "the table %s must be there with id (its primary key), "
                                  "revision, expires and data, or one that may make it",
                                  session->table);

@@ -13,16 +13,17 @@ import redis_server  # noqa: E402
 import sql_servers  # noqa: E402
 
 # a store that a run names by its scheme alone is started for it
-STARTED = {"redis:": "tcp", "rediss:": "tls", "redis+unix:": "unix"}
-SQL = {"dbd:": "pgsql", **{f"dbd:{name}": name for name in sql_servers.DATABASES}}
+STARTED = {"dbd:": (sql_servers, "pgsql"), "dbd:mysql": (sql_servers, "mysql"),
+           "dbd:sqlite": (sql_servers, "sqlite"), "redis:": (redis_server, "tcp"),
+           "rediss:": (redis_server, "tls"), "redis+unix:": (redis_server, "unix")}
 
 
 def pytest_addoption(parser):
     parser.addoption("--build", default="build", help="the build directory under test")
     parser.addoption("--mpm", default="event", choices=["event", "worker", "prefork"])
     parser.addoption("--store", help="what the store `default` is, such as \"memory: size=8M\", where a "
-                     "test does not say; of redis:, rediss:, redis+unix: and dbd: a server is started, and so "
-                     "it is of dbd:sqlite, dbd:pgsql and dbd:mysql")
+                     "test does not say; of redis:, rediss:, redis+unix:, dbd: (PostgreSQL), "
+                     "dbd:mysql and dbd:sqlite a server is started")
     parser.addoption("--full", action="store_true", help="the numbers of the design, which take long")
 
 
@@ -30,16 +31,12 @@ def pytest_addoption(parser):
 def store_words(request):
     """Of a BSessionStore line, and other lines that this one needs."""
     scheme, *options = (request.config.getoption("--store") or "").split() or [None]
-    if scheme in STARTED:
-        server, words = redis_server.start_as(STARTED[scheme])
-        lines = ""
-    elif scheme in SQL:
-        server = sql_servers.DATABASES[SQL[scheme]]()
-        words, lines = server.words, server.lines()
-    else:
+    if scheme not in STARTED:
         yield request.config.getoption("--store"), ""
         return
-    yield " ".join([words, *options]), lines
+    module, how = STARTED[scheme]
+    server, words = module.start_as(how)
+    yield " ".join([words, *options]), getattr(server, "lines", str)()
     server.stop()
 
 

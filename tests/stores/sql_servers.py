@@ -21,7 +21,6 @@ sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "http"))
 from doubles import wait_until  # noqa: E402
 
 USER, PASSWORD, DATABASE = "web-of-a-test", "pass-of-a-test", "base_of_a_test"
-MODULES = ["dbd"]
 
 
 def free_port():
@@ -43,16 +42,10 @@ class Database:
     """What they have in common: httpd's lines, and a directory into which its children can walk."""
 
     driver = None
-    table = "bsession"
 
-    def __init__(self):
-        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="bsession-sql-"))
+    def __init__(self, under=None):
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="bsession-sql-", dir=under))
         self.dir.chmod(0o777)
-
-    @property
-    def words(self):
-        """Of a BSessionStore line."""
-        return "dbd:"
 
     def lines(self, more=""):
         """What mod_dbd is to be told."""
@@ -68,8 +61,8 @@ class Database:
 class Sqlite(Database):
     driver = "sqlite3"
 
-    def __init__(self, wal=True):
-        super().__init__()
+    def __init__(self, wal=True, under=None):
+        super().__init__(under)
         self.path = self.dir / "sessions.db"
         if wal:
             self("PRAGMA journal_mode = WAL")
@@ -111,7 +104,7 @@ class Server(Database):
         self.make()
 
     def run(self, *command, **more):
-        done = subprocess.run([str(word) for word in command], capture_output=True, text=True, cwd=self.dir,
+        done = subprocess.run([str(word) for word in command], capture_output=True, text=True, errors="replace", cwd=self.dir,
                               stdin=None if "input" in more else subprocess.DEVNULL, **more)
         if done.returncode:
             raise AssertionError(f"{command[0]}: {done.stdout}{done.stderr}")
@@ -231,12 +224,17 @@ class Mariadb(Server):
 DATABASES = {"sqlite": Sqlite, "pgsql": Postgres, "mysql": Mariadb}
 
 
+def start_as(name):
+    """A database, and what a BSessionStore line says of it."""
+    return DATABASES[name](), "dbd:"
+
+
 def main(name, program, *arguments):
     # what a connection leaves in a library when a process just ends is no leak of ours
     os.environ["ASAN_OPTIONS"] = "detect_leaks=0"
-    database = DATABASES[name]()
+    database, words = start_as(name)
     try:
-        return subprocess.call([program, *arguments, database.words], env=database.environment())
+        return subprocess.call([program, *arguments, words], env=database.environment())
     finally:
         database.stop()
 
