@@ -11,8 +11,6 @@
 #include "redis_record.h"
 
 #define REDIS_LOAD_COMMANDS 2
-/* The server ends a connection that brings a longer word. */
-#define REDIS_LONGEST_WORD  (512u << 20)
 
 /* ------------------------------------------------------------------ configuration */
 
@@ -65,7 +63,7 @@ static apr_status_t status_of(const redisReply *reply, bsession_call_t *call)
         apr_status_t status;
     } answers[] = {
         { "OK", APR_SUCCESS }, { "NOTFOUND", APR_NOTFOUND }, { "EEXIST", APR_EEXIST },
-        { "EMISMATCH", APR_EMISMATCH }, { "ENOSPC", APR_ENOSPC }
+        { "EMISMATCH", APR_EMISMATCH }, { "ENOSPC", APR_ENOSPC }, { "CORRUPT", BSESSION_ECORRUPT }
     };
     const char *said = reply->type == REDIS_REPLY_ARRAY && reply->elements > 0
                        && reply->element[0]->type == REDIS_REPLY_STRING
@@ -98,16 +96,10 @@ static apr_status_t run(bsession_backend_t *backend, const bsession_key_t *key,
     const char *server = "";
     redisReply *replies[2];
     apr_status_t status;
-    int i;
 
     question.commands = commands;
     question.ncommands = 1;
     question.script = script;
-    for (i = 4; i < count; i++) {
-        if (words[i].len > REDIS_LONGEST_WORD) {
-            return APR_ENOSPC;
-        }
-    }
     words[0] = redis_word("EVALSHA");
     words[1] = redis_word(script->sha1);
     words[2] = redis_word("1");
@@ -151,6 +143,12 @@ apr_status_t redis_load(bsession_backend_t *backend, const bsession_key_t *key,
                                  : status;
 }
 
+/** A caller's limit, 0 being none, and ours: what is stored can be loaded. */
+static apr_size_t limit(apr_size_t most, apr_size_t ours)
+{
+    return most && most < ours ? most : ours;
+}
+
 /** A create that is sent again knows its own record by the revision, which is random. Nothing else
  *  is sent again: what others have stored meanwhile would be lost. */
 static apr_status_t store(bsession_backend_t *backend, const bsession_key_t *key,
@@ -170,8 +168,8 @@ static apr_status_t store(bsession_backend_t *backend, const bsession_key_t *key
     apr_status_t status;
     int i, count = 4;
 
-    if ((save->max_bytes && bytes > save->max_bytes)
-        || (save->max_fields && (apr_size_t)fields->count > save->max_fields)) {
+    if (bytes > limit(save->max_bytes, REDIS_RECORD_MOST)
+        || (apr_size_t)fields->count > limit(save->max_fields, REDIS_FIELDS_MOST)) {
         return APR_ENOSPC;
     }
     words[count++] = redis_word(save->mode == BSESSION_CREATE ? "c"
@@ -227,13 +225,14 @@ static apr_status_t merge(bsession_backend_t *backend, const bsession_key_t *key
                                   .life = words + 5, .expires = save->record->expires };
     redisReply *reply;
     apr_status_t status;
-    apr_size_t i;
+    apr_size_t most_bytes = limit(save->max_bytes, REDIS_RECORD_MOST);
+    apr_size_t most_fields = limit(save->max_fields, REDIS_FIELDS_MOST), i;
     int count = 4;
 
     words[count++] = redis_number(call->pool, save->record->epoch);
     words[count++] = redis_word("");        /* its life */
-    words[count++] = redis_number(call->pool, (apr_int64_t)save->max_bytes);
-    words[count++] = redis_number(call->pool, (apr_int64_t)save->max_fields);
+    words[count++] = redis_number(call->pool, (apr_int64_t)most_bytes);
+    words[count++] = redis_number(call->pool, (apr_int64_t)most_fields);
     words[count++] = redis_word("");        /* any revision */
     for (i = 0; i < save->nchanges; i++, count += 3) {
         change_words(words + count, &save->changes[i], call->pool);

@@ -6,12 +6,13 @@
 
 #include <apr_strings.h>
 
-#define ASK_LONGEST_LIFE  apr_time_from_sec(APR_INT64_C(100000) * 366 * 86400)
 /* Between tries, and twice as long each time: half of it is certain, the other half is jitter. */
 #define ASK_FIRST_PAUSE   apr_time_from_msec(4)
 #define ASK_LONGEST_PAUSE apr_time_from_msec(128)
 /* So many tries go without a pause: a redirection or two is what a healthy Cluster says. */
 #define ASK_PROMPT_TRIES  3
+/* A server that has said nothing for so long may be gone: who has its keys is asked meanwhile. */
+#define ASK_SILENCE       apr_time_from_msec(250)
 
 /* What a try comes to. */
 typedef enum {
@@ -35,16 +36,8 @@ typedef struct {
     int                     tries;
 } ask_t;
 
-static apr_status_t ask_free_reply(void *reply)
-{
-    freeReplyObject(reply);
-    return APR_SUCCESS;
-}
-
 /* ------------------------------------------------------------------ one try */
 
-/** What ends in more than 100,000 years does not end: the server, too, has to add it to its
- *  clock. */
 static redis_word_t ask_life(apr_time_t expires, apr_pool_t *pool)
 {
     apr_time_t left;
@@ -53,9 +46,6 @@ static redis_word_t ask_life(apr_time_t expires, apr_pool_t *pool)
         return redis_word(expires == 0 ? "n" : "k");
     }
     left = expires - apr_time_now();
-    if (left > ASK_LONGEST_LIFE) {
-        return redis_word("n");
-    }
     return redis_word(apr_psprintf(pool, "%" APR_TIME_T_FMT, left > 0 ? (left + 999) / 1000 : 0));
 }
 
@@ -75,6 +65,29 @@ static apr_status_t ask_add(ask_t *ask, const redis_command_t *command, bsession
     return redis_link_add(ask->link, words, command->count);
 }
 
+/** Until the server has begun to answer, or there is nobody else to ask: whoever is silent may have
+ *  been replaced meanwhile, and then nobody waits for it any longer. */
+static apr_status_t ask_listen(ask_t *ask, bsession_call_t *call)
+{
+    apr_time_t until = apr_time_now() + ASK_SILENCE;
+
+    if (ask->asking || !redis_topology_can_change(ask->topology)) {
+        return APR_SUCCESS;
+    }
+    for (; until < call->deadline; until = apr_time_now() + ASK_SILENCE) {
+        if (redis_link_hears(ask->link, until)) {
+            break;
+        }
+        if (!redis_topology_keeps(ask->topology, ask->node, call)) {
+            redis_link_close(ask->link);
+            apr_snprintf(call->why, sizeof call->why, "%s: the server is silent, and another one "
+                         "has taken over", redis_address_text(&ask->node->address, call->pool));
+            return APR_TIMEUP;
+        }
+    }
+    return APR_SUCCESS;
+}
+
 static apr_status_t ask_ready(ask_t *ask, bsession_call_t *call)
 {
     apr_status_t status;
@@ -86,10 +99,14 @@ static apr_status_t ask_ready(ask_t *ask, bsession_call_t *call)
         return REDIS_EROLE;
     }
     status = redis_link_ready(ask->link, call);
-    if (status == APR_SUCCESS && !ask->question->reads) {
-        status = redis_link_settle(ask->link, call);
+    if (status != APR_SUCCESS || ask->question->reads || redis_link_is_settled(ask->link)) {
+        return status;
     }
-    return status;
+    status = redis_link_send(ask->link, call);
+    if (status == APR_SUCCESS) {
+        status = ask_listen(ask, call);
+    }
+    return status == APR_SUCCESS ? redis_link_settle(ask->link, call) : status;
 }
 
 /** ASKING is good for one command, and goes before each. */
@@ -121,11 +138,8 @@ static apr_status_t ask_read(ask_t *ask, redisReply **reply, bsession_call_t *ca
 {
     apr_status_t status = redis_link_read(ask->link, reply, call);
 
-    if (status == APR_SUCCESS) {
-        apr_pool_cleanup_register(call->pool, *reply, ask_free_reply, apr_pool_cleanup_null);
-        if ((*reply)->type == REDIS_REPLY_ERROR && !ask->error) {
-            ask->error = *reply;
-        }
+    if (status == APR_SUCCESS && (*reply)->type == REDIS_REPLY_ERROR && !ask->error) {
+        ask->error = *reply;
     }
     return status;
 }
@@ -139,6 +153,9 @@ static apr_status_t ask_once(ask_t *ask, bsession_call_t *call)
     ask->sent = 0;
     ask->error = NULL;
     status = ask_send(ask, call);
+    if (status == APR_SUCCESS) {
+        status = ask_listen(ask, call);
+    }
     for (i = 0; status == APR_SUCCESS && i < ask->question->ncommands; i++) {
         if (ask->asking) {
             status = ask_read(ask, &asking, call);
@@ -275,10 +292,11 @@ static ask_turn_t ask_turn_for_failure(ask_t *ask, apr_status_t status)
 }
 
 /** Whether the failure of a connection is one to try again after with the same server: it was an
- *  old one, and nothing can have arrived, or it does not matter. */
+ *  old one, and nothing can have arrived, or it does not matter. Who is silent is asked once. */
 static int ask_may_repeat(const ask_t *ask, apr_status_t status)
 {
-    return !ask->fresh && (!ask->sent || ask->question->again) && status != REDIS_EROLE;
+    return !ask->fresh && (!ask->sent || ask->question->again) && status != REDIS_EROLE
+           && status != APR_TIMEUP;
 }
 
 static apr_status_t ask_until_said(ask_t *ask, bsession_call_t *call)
@@ -290,9 +308,8 @@ static apr_status_t ask_until_said(ask_t *ask, bsession_call_t *call)
         return status;
     }
     status = ask_once(ask, call);
-    if (status != APR_SUCCESS && ask_may_repeat(ask, status) && call->deadline > apr_time_now()) {
+    if (status != APR_SUCCESS && ask_may_repeat(ask, status)) {
         ask_turn_over(ask);
-        call->why[0] = '\0';
         status = ask_once(ask, call);
     }
     if (status == APR_SUCCESS && ask->error && ask->question->script && !ask->in_full

@@ -349,33 +349,69 @@ static apr_status_t conf_free_context(void *data)
     return APR_SUCCESS;
 }
 
+/** Of what OpenSSL lists, the first is the cause. */
 static apr_status_t conf_tls_fail(const char *what, const char *file, bsession_call_t *call)
 {
-    char text[64] = "";
+    char text[120] = "";
 
-    ERR_error_string_n(ERR_peek_last_error(), text, sizeof text);
+    ERR_error_string_n(ERR_peek_error(), text, sizeof text);
     ERR_clear_error();
     apr_snprintf(call->why, sizeof call->why, "%s%s%s cannot be used: %s", what, file ? "=" : "",
                  file ? file : "", strrchr(text, ':') ? strrchr(text, ':') + 1 : text);
     return APR_EGENERAL;
 }
 
+/** OpenSSL would ask at the terminal, and httpd would wait there for an answer. */
+static int conf_pass_phrase(char *to, int size, int writing, void *wanted)
+{
+    (void)to, (void)size, (void)writing;
+    *(int *)wanted = 1;
+    return -1;
+}
+
+static apr_status_t conf_tls_key(const redis_conf_t *conf, SSL_CTX *context, bsession_call_t *call)
+{
+    int wanted = 0, good;
+
+    SSL_CTX_set_default_passwd_cb(context, conf_pass_phrase);
+    SSL_CTX_set_default_passwd_cb_userdata(context, &wanted);
+    good = SSL_CTX_use_PrivateKey_file(context, conf->key, SSL_FILETYPE_PEM) == 1
+           && SSL_CTX_check_private_key(context) == 1;
+    SSL_CTX_set_default_passwd_cb_userdata(context, NULL);
+    if (wanted) {
+        ERR_clear_error();
+        apr_snprintf(call->why, sizeof call->why, "key=%s cannot be used: it wants a pass phrase",
+                     conf->key);
+        return APR_EGENERAL;
+    }
+    return good ? APR_SUCCESS : conf_tls_fail("key", conf->key, call);
+}
+
+/** A system that wants a later version at least keeps it. */
+static void conf_context_rules(SSL_CTX *context)
+{
+    if (SSL_CTX_get_min_proto_version(context) < TLS1_2_VERSION) {
+        SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
+    }
+    SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+}
+
 apr_status_t redis_conf_open(redis_conf_t *conf, bsession_call_t *call)
 {
+    apr_status_t status;
     SSL_CTX *context;
 
     if (!conf->login.tls) {
         return APR_SUCCESS;
     }
+    ERR_clear_error();
     context = SSL_CTX_new(TLS_client_method());
     if (!context) {
         return conf_tls_fail("TLS", NULL, call);
     }
     conf->tls.context = context;
     apr_pool_cleanup_register(call->pool, conf, conf_free_context, apr_pool_cleanup_null);
-    SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
-    SSL_CTX_clear_mode(context, SSL_MODE_AUTO_RETRY);   /* redis_wire_is_stale() must not wait */
-    SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    conf_context_rules(context);
     if (conf->ca ? SSL_CTX_load_verify_file(context, conf->ca) != 1
                  : SSL_CTX_set_default_verify_paths(context) != 1) {
         return conf_tls_fail("ca", conf->ca, call);
@@ -383,9 +419,8 @@ apr_status_t redis_conf_open(redis_conf_t *conf, bsession_call_t *call)
     if (conf->cert && SSL_CTX_use_certificate_chain_file(context, conf->cert) != 1) {
         return conf_tls_fail("cert", conf->cert, call);
     }
-    if (conf->key && (SSL_CTX_use_PrivateKey_file(context, conf->key, SSL_FILETYPE_PEM) != 1
-                      || SSL_CTX_check_private_key(context) != 1)) {
-        return conf_tls_fail("key", conf->key, call);
+    if (conf->key && (status = conf_tls_key(conf, context, call)) != APR_SUCCESS) {
+        return status;
     }
     if (!conf->tls.verify) {
         apr_snprintf(call->why, sizeof call->why, "verify=off: whoever can stand between this host "

@@ -13,6 +13,8 @@
 #define REDIS_OUT_KEPT   65536
 /* A server that said so is taken for a master for so long. */
 #define REDIS_ROLE_GOOD  apr_time_from_sec(1)
+/* What a record takes in the protocol's form. */
+#define REDIS_REPLY_MOST (REDIS_RECORD_MOST + REDIS_RECORD_MOST / 4)
 
 struct redis_link_t {
     apr_pool_t            *pool;            /* the link's */
@@ -143,7 +145,7 @@ static apr_status_t link_begin(redis_link_t *link, bsession_call_t *call)
         redis_link_close(link);
         return status;
     }
-    link->reader = redisReaderCreate();
+    link->reader = redis_reader_make();
     return link->reader ? link_greet(link) : link_fail(link, APR_ENOMEM, "preparing", call);
 }
 
@@ -186,6 +188,24 @@ static char *link_room(redis_link_t *link, apr_size_t more)
     return link->out + link->out_len;
 }
 
+/** A mark, the number, and the end of the line. */
+static char *link_count(char *to, char mark, apr_size_t number)
+{
+    char digits[24], *first = digits + sizeof digits;
+    apr_size_t len;
+
+    *--first = '\n';
+    *--first = '\r';
+    do {
+        *--first = (char)('0' + number % 10);
+        number /= 10;
+    } while (number);
+    *--first = mark;
+    len = (apr_size_t)(digits + sizeof digits - first);
+    memcpy(to, first, len);
+    return to + len;
+}
+
 apr_status_t redis_link_add(redis_link_t *link, const redis_word_t *words, int count)
 {
     apr_size_t need = 16;
@@ -199,9 +219,9 @@ apr_status_t redis_link_add(redis_link_t *link, const redis_word_t *words, int c
     if (!to) {
         return APR_ENOMEM;
     }
-    to += apr_snprintf(to, 16, "*%d\r\n", count);
+    to = link_count(to, '*', (apr_size_t)count);
     for (i = 0; i < count; i++) {
-        to += apr_snprintf(to, 28, "$%" APR_SIZE_T_FMT "\r\n", words[i].len);
+        to = link_count(to, '$', words[i].len);
         if (words[i].len) {
             memcpy(to, words[i].data, words[i].len);
         }
@@ -230,26 +250,35 @@ apr_status_t redis_link_send(redis_link_t *link, bsession_call_t *call)
     return APR_SUCCESS;
 }
 
+static apr_status_t link_refuse(redis_link_t *link, bsession_call_t *call)
+{
+    redis_link_close(link);
+    apr_snprintf(call->why, sizeof call->why, "%s: what came is not Redis's protocol, or too much",
+                 redis_address_text(link->address, call->pool));
+    return APR_EGENERAL;
+}
+
 static apr_status_t link_next(redis_link_t *link, redisReply **reply, bsession_call_t *call)
 {
     char bytes[REDIS_READ_BYTES];
-    void *parsed = NULL;
+    apr_size_t all = 0;
 
     for (;;) {
         apr_size_t len = sizeof bytes;
         apr_status_t status;
 
-        if (redisReaderGetReply(link->reader, &parsed) != REDIS_OK) {
-            return link_fail(link, APR_EGENERAL, "what came is not Redis's protocol", call);
+        if (redis_reader_next(link->reader, reply, call->pool) != REDIS_OK
+            || all > REDIS_REPLY_MOST) {
+            return link_refuse(link, call);
         }
-        if (parsed) {
-            *reply = parsed;
+        if (*reply) {
             return APR_SUCCESS;
         }
         status = redis_wire_read(&link->wire, bytes, &len, call->deadline);
         if (status != APR_SUCCESS) {
             return link_fail(link, status, "waiting for the answer", call);
         }
+        all += len;
         if (redisReaderFeed(link->reader, bytes, len) != REDIS_OK) {
             return link_fail(link, APR_ENOMEM, "reading", call);
         }
@@ -296,7 +325,6 @@ static apr_status_t link_greeted(redis_link_t *link, bsession_call_t *call)
         }
         status = link_judge(link, reply, call);
         link->greeting--;
-        freeReplyObject(reply);
         if (status != APR_SUCCESS) {
             redis_link_close(link);
             return status;
@@ -306,15 +334,19 @@ static apr_status_t link_greeted(redis_link_t *link, bsession_call_t *call)
     return status;
 }
 
+int redis_link_is_settled(const redis_link_t *link)
+{
+    return !link->greeting;
+}
+
 apr_status_t redis_link_settle(redis_link_t *link, bsession_call_t *call)
 {
-    apr_status_t status;
+    return link_greeted(link, call);
+}
 
-    if (!link->greeting) {
-        return APR_SUCCESS;
-    }
-    status = redis_link_send(link, call);
-    return status == APR_SUCCESS ? link_greeted(link, call) : status;
+int redis_link_hears(const redis_link_t *link, apr_time_t until)
+{
+    return link->reader->pos < link->reader->len || redis_wire_hears(&link->wire, until);
 }
 
 apr_status_t redis_link_read(redis_link_t *link, redisReply **reply, bsession_call_t *call)
@@ -328,12 +360,6 @@ apr_status_t redis_link_read(redis_link_t *link, redisReply **reply, bsession_ca
         link->due--;
     }
     return status;
-}
-
-static apr_status_t link_free_reply(void *reply)
-{
-    freeReplyObject(reply);
-    return APR_SUCCESS;
 }
 
 apr_status_t redis_link_consult(const redis_address_t *address, const redis_login_t *login,
@@ -357,9 +383,6 @@ apr_status_t redis_link_consult(const redis_address_t *address, const redis_logi
     }
     if (status == APR_SUCCESS) {
         status = redis_link_read(link, reply, call);
-    }
-    if (status == APR_SUCCESS) {
-        apr_pool_cleanup_register(call->pool, *reply, link_free_reply, apr_pool_cleanup_null);
     }
     redis_link_free(link);
     return status;

@@ -13,8 +13,7 @@
 
 #include <string.h>
 
-#include <hiredis/hiredis.h>
-
+#include "redis_reply.h"
 #include "redis_wire.h"
 
 /** It is no master, though it has to be. Nothing was done. */
@@ -56,8 +55,11 @@ int          redis_link_is_open(redis_link_t *link);
  *  master and has not said so for a while; they go out with the first command. */
 apr_status_t redis_link_ready(redis_link_t *link, bsession_call_t *call);
 
-/** Waits for the answers to what ready queued. Before any command but a read: a server that refuses
- *  them would do it as somebody else, or in another database. */
+/** Whether ready queued nothing. */
+int          redis_link_is_settled(const redis_link_t *link);
+
+/** Waits for the answers to what ready queued, which was sent. Before any command but a read: a
+ *  server that refuses them would do it as somebody else, or in another database. */
 apr_status_t redis_link_settle(redis_link_t *link, bsession_call_t *call);
 
 /** Queues a command. */
@@ -66,8 +68,11 @@ apr_status_t redis_link_add(redis_link_t *link, const redis_word_t *words, int c
 /** Sends what is queued. */
 apr_status_t redis_link_send(redis_link_t *link, bsession_call_t *call);
 
-/** The next reply, which the caller frees with freeReplyObject. Those to what ready queued are read
- *  before it, and end the link where they are errors, or speak of another role (REDIS_EROLE). */
+/** Whether some of a reply is there, or an end of the connection; waits for it. */
+int          redis_link_hears(const redis_link_t *link, apr_time_t until);
+
+/** The next reply, which lives as long as call->pool. Those to what ready queued are read before
+ *  it, and end the link where they are errors, or speak of another role (REDIS_EROLE). */
 apr_status_t redis_link_read(redis_link_t *link, redisReply **reply, bsession_call_t *call);
 
 /** One command to a server that is asked rarely, on a connection for that alone. The reply lives as

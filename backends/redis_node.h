@@ -8,6 +8,7 @@
 #define REDIS_NODE_H
 
 #include <apr_reslist.h>
+#include <apr_thread_cond.h>
 
 #include "redis_conf.h"
 
@@ -16,6 +17,10 @@ typedef struct {
     apr_pool_t         *pool;               /* the node's: all of it ends with that */
     redis_address_t     address;
     apr_reslist_t      *links;
+    int                 most;               /* so many of them, in use or not */
+    int                 in_use;             /* under the lock */
+    apr_thread_mutex_t *lock;
+    apr_thread_cond_t  *given_back;         /* one of them was */
     /* The topology's, and under its lock. */
     int                 users;              /* calls that have it in hand */
     int                 slots;              /* how many it owns; 0: on its way out */
@@ -31,7 +36,8 @@ redis_node_t *redis_node_make(const redis_conf_t *conf, const redis_address_t *a
 /** It, and the connections to it, none of which is in use. */
 void          redis_node_free(redis_node_t *node);
 
-/** A connection for this call alone, connected or not; given back by redis_node_release. */
+/** A connection for this call alone, connected or not; given back by redis_node_release. Where all
+ *  are in use, waits for one until the call's deadline. */
 apr_status_t  redis_node_acquire(redis_node_t *node, redis_link_t **link, bsession_call_t *call);
 void          redis_node_release(redis_node_t *node, redis_link_t *link);
 

@@ -2,49 +2,72 @@
 
 #include "redis_record.h"
 
-#include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <apr_strings.h>
 
-/** A decimal number that we wrote; 0 where it is none. */
+/* They begin below 2^52, and nobody lives to see one come here. */
+#define REVISION_MOST (APR_INT64_MAX / 2)
+
+/* Which of our fields were there, beside those that the record keeps. */
+typedef struct {
+    int epoch, size;
+} read_own_t;
+
+/** A decimal number, as we write it; 0 where it is none: what is compared as text must not be read
+ *  as another number's. */
 static int read_number(apr_uint64_t *number, const redisReply *text, apr_uint64_t most)
 {
-    char *end;
+    const char *digit = text->str;
 
-    if (text->type != REDIS_REPLY_STRING || text->str[0] < '0' || text->str[0] > '9') {
+    if (text->type != REDIS_REPLY_STRING || !*digit || (*digit == '0' && text->len > 1)) {
         return 0;
     }
-    errno = 0;
-    *number = strtoull(text->str, &end, 10);
-    return *end == '\0' && errno == 0 && *number <= most;
+    for (*number = 0; *digit >= '0' && *digit <= '9'; digit++) {
+        apr_uint64_t units = (apr_uint64_t)(*digit - '0');
+
+        if (*number > (most - units) / 10) {
+            return 0;
+        }
+        *number = *number * 10 + units;
+    }
+    return digit == text->str + text->len;
+}
+
+static int is_word(const redisReply *name, const char *word)
+{
+    return (apr_size_t)name->len == strlen(word) && memcmp(name->str, word, strlen(word)) == 0;
 }
 
 /** One of the fields that are not the session's own; 0 where it says nothing sensible. */
-static int read_own(bsession_record_t *record, const char *name, const redisReply *value)
+static int read_own(bsession_record_t *record, read_own_t *own, const redisReply *name,
+                    const redisReply *value)
 {
     apr_uint64_t number = 0;
 
-    if (strcmp(name, "_bs") == 0) {
+    if (is_word(name, "_bs")) {
         record->meta.data = value->str;
         record->meta.len = (apr_size_t)value->len;
-        return 1;
     }
-    if (strcmp(name, "_bs.rev") == 0) {
-        return read_number(&record->revision, value, APR_UINT64_MAX) && record->revision;
+    else if (is_word(name, "_bs.rev")) {
+        return read_number(&record->revision, value, REVISION_MOST);
     }
-    if (strcmp(name, "_bs.epoch") == 0) {
-        int good = read_number(&number, value, APR_UINT32_MAX);
-
+    else if (is_word(name, "_bs.epoch")) {
+        own->epoch = read_number(&number, value, APR_UINT32_MAX);
         record->epoch = (apr_uint32_t)number;
-        return good;
+        return own->epoch;
     }
-    return 1;                           /* _bs.size, and what a later version may add */
+    else if (is_word(name, "_bs.size")) {
+        own->size = read_number(&number, value, APR_INT64_MAX);
+        return own->size;
+    }
+    return 1;                           /* what a later version may add */
 }
 
+/** 0 where they say nothing sensible, or one of ours is not there. */
 static int read_fields(bsession_record_t *record, const redisReply *all)
 {
+    read_own_t own = { 0, 0 };
     bsession_field_t *field = record->fields.list;
     apr_size_t i;
     int good = 1;
@@ -56,7 +79,7 @@ static int read_fields(bsession_record_t *record, const redisReply *all)
             return 0;
         }
         if (strncmp(name->str, "_bs", 3) == 0) {
-            good = read_own(record, name->str, value);
+            good = read_own(record, &own, name, value);
             continue;
         }
         field->name.data = name->str;
@@ -66,7 +89,7 @@ static int read_fields(bsession_record_t *record, const redisReply *all)
         field++;
     }
     record->fields.count = (int)(field - record->fields.list);
-    return good;
+    return good && (!record->meta.data || (record->revision && own.epoch && own.size));
 }
 
 /** Without `_bs` there is no record: somebody wrote to the hash after its end. */
@@ -90,23 +113,34 @@ apr_status_t redis_record_read(bsession_record_t *record, const redisReply *all,
     if (left->integer > 0 && left->integer < APR_INT64_MAX / 2000) {
         record->expires = apr_time_now() + apr_time_from_msec(left->integer);
     }
-    return record->revision ? APR_SUCCESS : BSESSION_ECORRUPT;
+    return APR_SUCCESS;
+}
+
+/** The number after each increment; 0 where it is not there. */
+static int read_numbers(bsession_saved_t *saved, const bsession_save_t *save,
+                        const redisReply *reply)
+{
+    apr_size_t i, at = 2;
+
+    for (i = 0; i < save->nchanges; i++) {
+        if (save->changes[i].kind == BSESSION_INCR) {
+            if (at == reply->elements || reply->element[at]->type != REDIS_REPLY_STRING) {
+                return 0;
+            }
+            saved->incr[i] = apr_strtoi64(reply->element[at++]->str, NULL, 10);
+        }
+    }
+    return at == reply->elements;
 }
 
 apr_status_t redis_merged_read(bsession_saved_t *saved, const bsession_save_t *save,
                                const redisReply *reply, bsession_call_t *call)
 {
-    apr_size_t i, at = 2;
-
-    if (reply->elements < 2 || !read_number(&saved->revision, reply->element[1], APR_UINT64_MAX)) {
+    saved->incr = apr_pcalloc(call->pool, (save->nchanges + 1) * sizeof *saved->incr);
+    if (reply->elements < 2 || !read_number(&saved->revision, reply->element[1], REVISION_MOST)
+        || !read_numbers(saved, save, reply)) {
         apr_cpystrn(call->why, "the answer of a script is not one of ours", sizeof call->why);
         return APR_EGENERAL;
-    }
-    saved->incr = apr_pcalloc(call->pool, (save->nchanges + 1) * sizeof *saved->incr);
-    for (i = 0; i < save->nchanges; i++) {
-        if (save->changes[i].kind == BSESSION_INCR && at < reply->elements) {
-            saved->incr[i] = apr_strtoi64(reply->element[at++]->str, NULL, 10);
-        }
     }
     return APR_SUCCESS;
 }

@@ -33,7 +33,8 @@ typedef struct {
  *         -> OK, EEXIST, NOTFOUND, EMISMATCH, UNKNOWN
  * merge   epoch, life, max bytes, max fields, revision or "" (any), then kind, name, value ...
  *         (kinds: s set, a add, u unset, i incr, c clear)
- *         -> OK, the revision, the number after each incr; or NOTFOUND, EMISMATCH, ENOSPC, UNKNOWN
+ *         -> OK, the revision, the number after each incr; or NOTFOUND, EMISMATCH, ENOSPC, UNKNOWN,
+ *         CORRUPT
  * touch   life -> OK, NOTFOUND
  * remove  revision or "0" -> OK, NOTFOUND, EMISMATCH
  *

@@ -16,6 +16,8 @@
 #define TOPOLOGY_SOFT_LOOK   apr_time_from_msec(250)
 /* With one that it cannot live with: a child does not storm the Sentinels. */
 #define TOPOLOGY_LOOKS_APART apr_time_from_msec(20)
+/* A look that has less time than this may be cut short by that, and says nothing then. */
+#define TOPOLOGY_FAIR_LOOK   apr_time_from_msec(250)
 /* A Sentinel's word is good for new connections for so long. */
 #define TOPOLOGY_WORD_GOOD   apr_time_from_sec(1)
 
@@ -100,16 +102,37 @@ static apr_status_t topology_ask(redis_topology_t *topology, int sure, apr_array
     return status;
 }
 
+/** Why nobody could be asked, for whoever finds no owner: the words of the last look that had the
+ *  time to find out. */
+static void topology_remember(redis_topology_t *topology, apr_status_t status,
+                              apr_interval_time_t had, const bsession_call_t *call)
+{
+    if (status == APR_SUCCESS) {
+        topology->why[0] = '\0';
+    }
+    else if (call->why[0] && (!topology->why[0] || had > TOPOLOGY_FAIR_LOOK)) {
+        apr_cpystrn(topology->why, call->why, sizeof topology->why);
+    }
+}
+
+static const char *topology_excuse(const redis_topology_t *topology, const char *of_a_cluster)
+{
+    if (topology->why[0]) {
+        return topology->why;
+    }
+    return topology->conf->layout == REDIS_CLUSTER ? of_a_cluster
+         : "there was no time to ask a Sentinel for the master";
+}
+
 /** Under the lock, which it leaves meanwhile: asks, or waits until the thread has that does. */
 static void topology_look(redis_topology_t *topology, int sure, const bsession_call_t *for_call)
 {
     bsession_call_t call = *for_call;
+    apr_interval_time_t left = call.deadline - apr_time_now();
     apr_array_header_t *ranges;
     apr_status_t status;
 
     if (topology->looking) {
-        apr_interval_time_t left = call.deadline - apr_time_now();
-
         if (left > 0) {
             apr_thread_cond_timedwait(topology->looked, topology->lock, left);
         }
@@ -123,7 +146,7 @@ static void topology_look(redis_topology_t *topology, int sure, const bsession_c
         topology->stale = 0;
         redis_slots_apply(&topology->slots, ranges);
     }
-    apr_cpystrn(topology->why, call.why, sizeof topology->why);
+    topology_remember(topology, status, left, &call);
     topology->looking = 0;
     topology->tried = apr_time_now();
     apr_thread_cond_broadcast(topology->looked);
@@ -217,8 +240,8 @@ apr_status_t redis_topology_find(redis_topology_t *topology, const redis_word_t 
         (*node)->users++;
     }
     else {
-        apr_snprintf(call->why, sizeof call->why, "%s", *topology->why ? topology->why
-                     : "no node of the Cluster owns the slot of this key");
+        apr_cpystrn(call->why, topology_excuse(topology, "no node of the Cluster owns the slot of "
+                                                         "this key"), sizeof call->why);
     }
     apr_thread_mutex_unlock(topology->lock);
     return *node ? APR_SUCCESS : APR_EGENERAL;
@@ -262,6 +285,20 @@ int redis_topology_confirms(redis_topology_t *topology, const redis_node_t *node
     return is;
 }
 
+int redis_topology_keeps(redis_topology_t *topology, const redis_node_t *node,
+                         const bsession_call_t *call)
+{
+    int does;
+
+    apr_thread_mutex_lock(topology->lock);
+    if (apr_time_now() - topology->tried > TOPOLOGY_STALE_GOOD) {
+        topology_look_softly(topology, call);
+    }
+    does = node->slots > 0;
+    apr_thread_mutex_unlock(topology->lock);
+    return does;
+}
+
 void redis_topology_redirect(redis_topology_t *topology, const redis_node_t *from, const char *said,
                              int moved, redis_node_t **to, bsession_call_t *call)
 {
@@ -302,6 +339,23 @@ unsigned redis_topology_number(redis_topology_t *topology, const redis_word_t *n
 
 /* ------------------------------------------------------------------ all of them */
 
+/** In the order of addresses; NULL: there are not so many. */
+static redis_node_t *topology_nth(const redis_topology_t *topology, apr_uint64_t n)
+{
+    int i;
+
+    for (i = 0; i < topology->slots.nodes->nelts; i++) {
+        redis_node_t *node = redis_slots_node(&topology->slots, i);
+
+        if (node->slots && n-- == 0) {
+            return node;
+        }
+    }
+    return NULL;
+}
+
+/** Behind the last one it is asked again who they are: a key that went from one that a scan has not
+ *  seen yet to one that it has is missed otherwise. */
 apr_status_t redis_topology_nth(redis_topology_t *topology, apr_uint64_t n, redis_node_t **node,
                                 apr_uint64_t *layout, bsession_call_t *call)
 {
@@ -314,23 +368,21 @@ apr_status_t redis_topology_nth(redis_topology_t *topology, apr_uint64_t n, redi
         return n == 0 ? APR_SUCCESS : APR_EOF;
     }
     apr_thread_mutex_lock(topology->lock);
-    if (topology->stale || apr_time_now() - topology->tried > TOPOLOGY_WORD_GOOD) {
+    if (!topology_nth(topology, n) || topology->stale
+        || apr_time_now() - topology->tried > TOPOLOGY_WORD_GOOD) {
         topology_look(topology, topology->stale, call);
     }
     for (i = 0; i < topology->slots.count; i++) {
         missing += !topology->slots.owner[i];
     }
-    for (i = 0; i < topology->slots.nodes->nelts && !missing && !*node; i++) {
-        if (redis_slots_node(&topology->slots, i)->slots && n-- == 0) {
-            *node = redis_slots_node(&topology->slots, i);
-            (*node)->users++;
-        }
+    if (missing) {
+        apr_cpystrn(call->why, topology_excuse(topology, "some slots of the Cluster are nobody's"),
+                    sizeof call->why);
+    }
+    else if ((*node = topology_nth(topology, n)) != NULL) {
+        (*node)->users++;
     }
     *layout = redis_slots_mark(&topology->slots);
-    if (missing) {
-        apr_snprintf(call->why, sizeof call->why, "%s", *topology->why ? topology->why
-                     : "some slots of the Cluster are nobody's");
-    }
     apr_thread_mutex_unlock(topology->lock);
     return missing ? APR_EGENERAL : *node ? APR_SUCCESS : APR_EOF;
 }

@@ -46,6 +46,10 @@ void         redis_topology_doubt(redis_topology_t *topology, redis_node_t *node
 int          redis_topology_confirms(redis_topology_t *topology, const redis_node_t *node,
                                      bsession_call_t *call);
 
+/** While a server is silent: whether it owns anything still. */
+int          redis_topology_keeps(redis_topology_t *topology, const redis_node_t *node,
+                                  const bsession_call_t *call);
+
 /** A slot is elsewhere: for good where `moved`, else for one call. `said` is from's error.
  *  @param to  where, held; NULL where that cannot be made out */
 void         redis_topology_redirect(redis_topology_t *topology, const redis_node_t *from,

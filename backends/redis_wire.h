@@ -37,7 +37,9 @@ typedef struct {
     int                  fd;
     SSL                 *tls;
     apr_socket_t        *socket;
-    apr_interval_time_t  patience;          /* the socket's own, for one read or write */
+    apr_interval_time_t  patience;          /* the socket's own, without TLS, for one try */
+    short                wants;             /* what OpenSSL waits for, as poll() has it, or 0 */
+    int                  broken;            /* nothing more may be said there by TLS */
 } redis_wire_t;
 
 /** All of it ends with the pool. On failure `call->why` is filled. */
@@ -50,6 +52,9 @@ apr_status_t redis_wire_read(redis_wire_t *wire, char *to, apr_size_t *len, apr_
 /** All of them. */
 apr_status_t redis_wire_write(redis_wire_t *wire, const char *from, apr_size_t len,
                               apr_time_t deadline);
+
+/** Whether there is something to read, or an end; waits for it. */
+int          redis_wire_hears(const redis_wire_t *wire, apr_time_t until);
 
 /** An idle connection that the other side has closed, or that has something to say. */
 int          redis_wire_is_stale(redis_wire_t *wire);

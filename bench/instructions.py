@@ -30,26 +30,26 @@ def count(httpd, client, row, cookies):
     return difference(*parts(httpd.root / "run" / "callgrind")[-2:], long - short)
 
 
-def start(row, work, bench, build):
-    httpd = row.make_server(work / "instructions", "prefork", bench, build)
+def start(row, work, site):
+    httpd = row.make_server(work / "instructions", "prefork", site)
     out = f"--callgrind-out-file={httpd.root}/run/callgrind"
     return httpd.start([*VALGRIND, out], ["-X"])
 
 
-def measure(chosen, work, bench, build, say):
+def measure(chosen, work, site, say):
     """Bare httpd's, and {row name: (its own, those of bare httpd for the very same request)}."""
     counted, cookies = {}, {}
     for row in chosen:
         say(f"callgrind: {row.title}")
-        with start(row, work, bench, build) as httpd:
+        with start(row, work, site) as httpd:
             client = server.Client(httpd)
-            cookies[row.name] = [row.seed(client) for _ in range(row.visitors)]
+            cookies[row.name] = [row.seed(client, site) for _ in range(row.visitors)]
             counted[row.name] = count(httpd, client, row, cookies[row.name])
             for cookie in cookies[row.name]:
                 row.check(client, cookie)
             client.close()
     say("callgrind: bare httpd, with the requests of each row")
-    with start(rows.BARE, work, bench, build) as httpd:
+    with start(rows.BARE, work, site) as httpd:
         client = server.Client(httpd)
         bare = count(httpd, client, rows.BARE, [None])
         for row in chosen:

@@ -8,6 +8,8 @@ import sys
 import tempfile
 import time
 
+import beside
+import demands
 import instructions
 import rows
 import server
@@ -16,7 +18,7 @@ import table as tables
 import throughput
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
-PARTS = ("instructions", "throughput", "store")
+PARTS = ("instructions", "throughput", "demands", "store")
 
 
 def arguments():
@@ -34,27 +36,39 @@ def say(text):
     print(text, file=sys.stderr, flush=True)
 
 
-def build_module(work):
-    """mod_bench.so, by apxs, which leaves all that it makes beside the source."""
-    source = shutil.copy(TOP / "bench" / "mod_bench.c", work)
-    done = subprocess.run(["apxs", "-c", "-I", str(TOP / "include"), source], cwd=work,
+def build_module(work, name, *libraries):
+    """By apxs, which leaves all that it makes beside the source."""
+    source = shutil.copy(TOP / "bench" / f"{name}.c", work)
+    done = subprocess.run(["apxs", "-c", "-I", str(TOP / "include"), *libraries, source], cwd=work,
                           capture_output=True, text=True, check=False)
     if done.returncode:
         raise server.Failed(done.stdout + done.stderr)
-    return work / ".libs" / "mod_bench.so"
+    return work / ".libs" / f"{name}.so"
+
+
+def measure_httpd(chosen, work, table):
+    modules = {"mod_bench": build_module(work, "mod_bench"),
+               "bench_hiredis": build_module(work, "mod_bench_hiredis", "-lhiredis")}
+    site = rows.Site(TOP / "build", modules, beside.Store(throughput.cpus()[1]))
+    try:
+        if "instructions" in chosen.parts:
+            tables.add_instructions(table, *instructions.measure(rows.ROWS, work, site, say))
+        if "throughput" in chosen.parts:
+            every = rows.ROWS + rows.PHP_ROWS
+            tables.add_throughput(table, throughput.measure(every, work, site, say))
+        if "demands" in chosen.parts:
+            asking = [row for row in rows.ROWS + rows.PHP_ROWS if row.redis]
+            tables.add_demands(table, demands.measure(asking, work, site, say))
+    finally:
+        site.redis.stop()
 
 
 def measure(chosen, work, table):
-    build = TOP / "build"
     alone, together = [], []
-    if {"instructions", "throughput"} & set(chosen.parts):
-        bench = build_module(work)
-    if "instructions" in chosen.parts:
-        tables.add_instructions(table, *instructions.measure(rows.ROWS, work, bench, build, say))
-    if "throughput" in chosen.parts:
-        tables.add_throughput(table, throughput.measure(rows.ROWS, work, bench, build, say))
+    if {"instructions", "throughput", "demands"} & set(chosen.parts):
+        measure_httpd(chosen, work, table)
     if "store" in chosen.parts:
-        alone, together = store.measure(TOP, build, work, chosen.full, say)
+        alone, together = store.measure(TOP, TOP / "build", work, chosen.full, say)
         tables.add_store(table, alone, together)
     return tables.explanation(chosen.parts, alone, together)
 

@@ -1,12 +1,36 @@
 """What is measured inside httpd: one row for each configuration and kind of request."""
 import dataclasses
+import pathlib
 import sqlite3
 
+import beside
 import server
 
 FILE = "/hello.txt"
 
 BSESSION = "LoadModule bsession_module {build}/.libs/mod_bsession.so\n"
+
+REDIS = BSESSION + """\
+LoadModule bsession_redis_module {build}/.libs/mod_bsession_redis.so
+BSessionStore default """
+
+HIREDIS = """\
+LoadModule bench_hiredis_module {bench_hiredis}
+BenchHiredis {port} {copy}
+"""
+
+# As Debian has it for httpd.
+PHP = """\
+LoadModule proxy_module {modules}/mod_proxy.so
+LoadModule proxy_fcgi_module {modules}/mod_proxy_fcgi.so
+<FilesMatch "\\.php$">
+    SetHandler "proxy:unix:@DATA@/fpm.sock|fcgi://localhost"
+</FilesMatch>
+"""
+
+PHPREDIS = """\
+php_admin_value[session.save_handler] = redis
+php_admin_value[session.save_path] = "tcp://127.0.0.1:{port}"""
 
 SESSION = """\
 LoadModule session_module {modules}/mod_session.so
@@ -45,6 +69,18 @@ SessionDBDCookieName session path=/
 
 
 @dataclasses.dataclass
+class Site:
+    """What was built and started, for all rows."""
+    build: pathlib.Path
+    bench: dict[str, pathlib.Path]      # the modules of bench/
+    redis: beside.Store | None = None
+
+    def words(self):
+        return {"build": self.build, "modules": server.apxs("LIBEXECDIR"), **self.bench,
+                **(self.redis.words() if self.redis else {})}
+
+
+@dataclasses.dataclass
 class Row:
     name: str
     title: str
@@ -56,24 +92,38 @@ class Row:
     instructions: int | None = None     # DESIGN: at most so many above bare
     ratio: float | None = None          # DESIGN: at least this part of bare's requests a second
     runs: tuple[int, int] = (400, 1400)     # requests counted by callgrind
+    redis: bool = False                 # asks Redis
+    trips: int | None = None            # DESIGN: so often a request
+    php: str | None = None              # PHP answers; more lines for its processes
+    seed_path: str = "/seed"
 
-    def make_server(self, work, mpm, bench, build):
+    @property
+    def base(self):
+        """What it is held against."""
+        return BARE if self.php is None else BARE_PHP
+
+    def make_server(self, work, mpm, site):
         """A server of this row, not yet started."""
-        extra = self.config.format(build=build, modules=server.apxs("LIBEXECDIR"))
-        made = server.Server(work, self.name, mpm, bench, extra, self.here)
-        if "@DATA@" in self.config:
+        words = site.words()
+        made = server.Server(work, self.name, mpm, site.bench["mod_bench"],
+                             self.config.format(**words), self.here)
+        if "DBDriver" in self.config:
             make_database(made.data / "sessions.db")
+        if self.php is not None:
+            made.beside = beside.Php(made, self.php.format(**words))
         return made
 
-    def seed(self, client):
+    def seed(self, client, site):
         """The cookie that this row's requests bring along, or None."""
+        if self.config == HIREDIS:
+            site.redis.copy_session()
         if not self.seeded:
             return None
-        headers, _ = client.get("/seed")
+        headers, _ = client.get(self.seed_path)
         # mod_session_dbd sets the same one twice
         cookies = set(set_cookies(headers))
         if len(cookies) != 1:
-            raise server.Failed(f"{self.title}: {len(cookies)} cookies from /seed")
+            raise server.Failed(f"{self.title}: {len(cookies)} cookies from {self.seed_path}")
         cookie, = cookies
         self.check(client, cookie)
         return cookie
@@ -110,6 +160,7 @@ ON = "BSession On\n"
 ENV = ON + "BSessionEnv All\n"
 
 BARE = Row("bare", "bare httpd, a file of 12 bytes")
+BARE_PHP = Row("php", "bare PHP, a page of 12 bytes", PHP, path="/page.php", php="")
 
 # No row writes with mod_session_dbd: it gives the session a new key with each change, so that the
 # same request cannot be sent twice.
@@ -134,4 +185,27 @@ ROWS = [
         SESSION_HERE, "/write", True),
     Row("crypto-write", "mod_session_crypto: one of five keys changed", SESSION + IN_CRYPTO,
         SESSION_HERE, "/write", True, runs=(5, 15)),
+    Row("redis-read", "Redis: five keys into the environment", REDIS + "{tcp}\n", ENV, seeded=True,
+        ratio=0.70, redis=True, trips=1),
+    Row("redis-write", "Redis: one of five keys changed", REDIS + "{tcp}\n", ENV, "/write", True,
+        redis=True, trips=2),
+    Row("redis-unix-read", "the same by a UNIX socket: read", REDIS + "{unix}\n", ENV, seeded=True,
+        redis=True, trips=1),
+    Row("redis-unix-write", "the same by a UNIX socket: changed", REDIS + "{unix}\n", ENV,
+        "/write", True, redis=True, trips=2),
+    Row("redis-tls-read", "the same by TLS: read", REDIS + "{tls}\n", ENV, seeded=True, redis=True,
+        trips=1),
+    Row("redis-tls-write", "the same by TLS: changed", REDIS + "{tls}\n", ENV, "/write", True,
+        redis=True, trips=2),
+    Row("hiredis", "hiredis alone: HGETALL of such a session", HIREDIS, redis=True),
+]
+
+# PHP's own instructions are not counted, and all that is httpd's is in the rows above.
+PHP_ROWS = [
+    Row("php-bsession", "PHP, mod_bsession on Redis: five keys in the environment",
+        PHP + REDIS + "{tcp}\n", ENV, BARE_PHP.path, True, redis=True, trips=1, php=""),
+    Row("php-redis", "PHP, phpredis: five keys read, connections are kept", PHP, "", BARE_PHP.path,
+        True, redis=True, php=PHPREDIS + '?persistent=1"\n', seed_path="/seed.php"),
+    Row("php-redis-anew", "PHP, phpredis: five keys read, a connection a request", PHP, "",
+        BARE_PHP.path, True, redis=True, php=PHPREDIS + '"\n', seed_path="/seed.php"),
 ]

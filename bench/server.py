@@ -38,6 +38,28 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def children_of(process):
+    found = []
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = int(stat.read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue
+        if parent == process.pid:
+            found.append(int(stat.parent.name))
+    return found
+
+
+def end(process):
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
 # What Debian enables when apache2 is installed, beside the MPM and authz_core.
 MODULES = ("access_compat", "alias", "auth_basic", "authn_core", "authn_file", "authz_host",
            "authz_user", "autoindex", "deflate", "dir", "env", "filter", "mime", "negotiation",
@@ -105,6 +127,7 @@ class Server:
         self.root = pathlib.Path(work) / name
         self.port = free_port()
         self.process = None
+        self.beside = None          # a beside.Php, started and stopped with it
         for directory in ("htdocs", "run", "data"):
             (self.root / directory).mkdir(parents=True)
         for directory in ("run", "data"):
@@ -125,10 +148,12 @@ class Server:
 
     def start(self, before=(), arguments=("-DFOREGROUND",)):
         command = [*before, httpd_path(), "-f", str(self.root / "httpd.conf"), *arguments]
-        with open(self.root / "output", "w", encoding="utf-8") as output:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output,
-                                            stderr=subprocess.STDOUT)
         try:
+            if self.beside:
+                self.beside.start(before)
+            with open(self.root / "output", "w", encoding="utf-8") as output:
+                self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output,
+                                                stderr=subprocess.STDOUT)
             self._wait()
         except BaseException:
             self.stop()
@@ -150,25 +175,15 @@ class Server:
         return "".join((self.root / name).read_text(errors="replace")
                        for name in ("output", "error.log") if (self.root / name).exists())
 
-    def children(self):
-        found = []
-        for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
-            try:
-                parent = int(stat.read_text().rpartition(")")[2].split()[1])
-            except OSError:
-                continue
-            if parent == self.process.pid:
-                found.append(int(stat.parent.name))
-        return found
+    def workers(self):
+        """The processes that serve."""
+        return children_of(self.process) + (children_of(self.beside.process) if self.beside else [])
 
     def stop(self):
-        if self.process and self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-            try:
-                self.process.wait(30)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+        if self.process:
+            end(self.process)
+        if self.beside:
+            self.beside.stop()
 
     def __enter__(self):
         return self
@@ -196,13 +211,32 @@ class Client:
         status, *lines = head.decode("latin-1").split("\r\n")
         headers = [(name.lower(), value.strip())
                    for name, _, value in (line.partition(":") for line in lines)]
-        length = int(dict(headers)["content-length"])
-        while len(self.rest) < length:
-            self._more()
-        body, self.rest = self.rest[:length], self.rest[length:]
         if status.split()[1] != "200":
             raise Failed(f"{path}: {status}\n{self.server.log()}")
-        return headers, body.decode()
+        return headers, self._body(dict(headers)).decode()
+
+    def _body(self, headers):
+        if "content-length" in headers:
+            return self._take(int(headers["content-length"]))
+        # httpd does not take PHP's word for a length
+        body = b""
+        while piece := self._take(int(self._line(), 16)):
+            body += piece
+            self._line()
+        self._line()
+        return body
+
+    def _line(self):
+        while b"\r\n" not in self.rest:
+            self._more()
+        line, _, self.rest = self.rest.partition(b"\r\n")
+        return line
+
+    def _take(self, length):
+        while len(self.rest) < length:
+            self._more()
+        taken, self.rest = self.rest[:length], self.rest[length:]
+        return taken
 
     def _more(self):
         piece = self.socket.recv(65536)

@@ -5,6 +5,7 @@ import platform
 import re
 import subprocess
 
+import demands
 import rows
 import server
 import throughput
@@ -26,8 +27,21 @@ HOW = {
     {rounds} rounds of {seconds} s, all rows in each, each row just after bare httpd with the very
     same request. The figure is the median; "against bare" is the median of the rounds' ratios, the
     least and the greatest behind it. Bare httpd against itself shows how much of that is noise.
+    Rows of PHP are held against bare PHP: the same page without a session. php-fpm has 16
+    processes, on httpd's core; Redis has wrk's core.
 [c] CPU time of httpd's child in the runs of [b], user and kernel, all its threads, by the clock of
-    its process, divided by the requests: less disturbed by what else the machine does. Medians.
+    its process, divided by the requests: less disturbed by what else the machine does. With PHP,
+    that of its processes is added. Redis's own is not in it. Medians; in brackets the part of it
+    that bare httpd needs, which is what [b] would be on a core that nobody shares.
+""",
+    "demands": """\
+[d] After {warm} requests that warm up, {requests} on one keep-alive connection, httpd with the event
+    MPM: by how much Redis's own counters have grown, divided by {requests}; the bench's own INFO is
+    taken off. A round trip is a read() by which the server got something from a connection, its end
+    included (INFO stats, total_reads_processed): what goes out in one flight is one. Commands are
+    those of INFO commandstats. mod_bsession sends HGETALL and PTTL, once each, and EVALSHA; all
+    others are called by the script of EVALSHA, within the server. A life is prolonged every 30 s at
+    most, by one more round trip after the answer: not in runs as short as these.
 """,
     "session": """\
 Bare httpd has the modules that Debian enables and no access log. The bench's own handlers are in
@@ -36,20 +50,24 @@ one variable, BSessionEnv five variables and the facts. mod_session has no Sessi
 prolongs no lives; mod_bsession has its defaults (a session ends 300 s after its last use).
 mod_session_cookie and mod_session_crypto keep the session in the cookie, and so have no store; the
 latter makes its key anew for each cookie that it reads or writes, in 4,096 rounds of PBKDF2.
+Redis is one server, asked by TCP on the loopback, by a UNIX socket, or by TLS. "hiredis alone" is a
+module of the bench: before a request each thread asks on its own connection for a copy of such a
+session's hash, and forgets the answer. phpredis is configured as its documentation says; the page
+reads one of five keys and changes none.
 """,
     "store": """\
-[d] bench/store.c calls the memory provider without httpd and without the core, in the objects that
+[e] bench/store.c calls the memory provider without httpd and without the core, in the objects that
     the module is linked from. A record is a session of five keys, 200 bytes encoded. Records are
     asked for in random order, for 1 s; the figure is calls a second of CPU time of one process.
-[e] User-space instructions, by callgrind, within the provider's function and what it calls, not of
+[f] User-space instructions, by callgrind, within the provider's function and what it calls, not of
     the loop around it; the difference of 2,000 and 6,000 calls, divided by 4,000.
-[f] Memory of the segment that is resident (mincore) when so many records are in it, shared out
+[g] Memory of the segment that is resident (mincore) when so many records are in it, shared out
     among them; without the 200 bytes of the record and the {rounding:.0f} that its size class
     rounds up. With few records it is mostly what an empty segment takes, {empty:.0f} kB, and pages
     that have just been begun.
 """,
     "full": """\
-[g] As [d], for 100,000 records, by the wall clock: calls a second of all processes together; each
+[h] As [e], for 100,000 records, by the wall clock: calls a second of all processes together; each
     saves its own part of the records and loads all of them.
 """}
 
@@ -83,6 +101,10 @@ class Table:
     def section(self, text):
         self.lines += [(), (text,)]
 
+    def note(self, text):
+        """About the line before."""
+        self.lines.append(("      " + text,))
+
     def add(self, what, figure, against="", reach="", reached=None, how=""):
         verdict = {None: "", True: "reached", False: "NOT REACHED"}[reached]
         self.lines.append(("  " + what, figure, against, reach, verdict, how))
@@ -113,7 +135,8 @@ def add_instructions(table, bare, counted):
 
 
 def add_throughput(table, figures):
-    shown = [row for row in [rows.BARE, *rows.ROWS] if row.name in figures]
+    shown = [row for row in [rows.BARE, *rows.ROWS, rows.BARE_PHP, *rows.PHP_ROWS]
+             if row.name in figures]
     table.section("requests a second, httpd on one core")
     for row in shown:
         it = figures[row.name]
@@ -123,7 +146,20 @@ def add_throughput(table, figures):
     table.section("CPU time a request, microseconds")
     for row in shown:
         it = figures[row.name]
-        table.add(row.title, f"{it.cpu:,.1f}", f"{it.more:+,.1f}", how="[c]")
+        table.add(row.title, f"{it.cpu:,.1f}", f"{it.more:+,.1f} ({it.share:.2f})", how="[c]")
+
+
+def add_demands(table, found):
+    table.section("round trips to Redis a request, and the commands of one")
+    for row in rows.ROWS + rows.PHP_ROWS:
+        if row.name not in found:
+            continue
+        counted = dict(found[row.name])
+        trips, opened = counted.pop("reads"), counted.pop("connections", 0)
+        table.add(row.title, f"{trips:.2f}", "", f"{row.trips}" if row.trips else "",
+                  round(trips, 2) <= row.trips if row.trips else None, "[d]")
+        table.note(", ".join(f"{name.upper()} {counted[name]:.2f}" for name in sorted(counted))
+                   + (f"; new connections {opened:.2f}" if opened else ""))
 
 
 # DESIGN: loads a second a core, by the number of records.
@@ -136,30 +172,31 @@ def add_store(table, alone, together):
         reach, loads = LOADS.get(records), found["loads_core"]
         name = f"{records:,} records: "
         table.add(name + "loads a second", f"{loads:,.0f}", "", f"{reach:,.0f}" if reach else "",
-                  loads >= reach if reach else None, "[d]")
-        table.add(name + "nanoseconds a load", f"{1e9 / loads:.0f}", how="[d]")
-        table.add(name + "saves a second", f"{found['saves_core']:,.0f}", how="[d]")
+                  loads >= reach if reach else None, "[e]")
+        table.add(name + "nanoseconds a load", f"{1e9 / loads:.0f}", how="[e]")
+        table.add(name + "saves a second", f"{found['saves_core']:,.0f}", how="[e]")
         table.add(name + "instructions a load", f"{found['load']:,.0f}", "", "600",
-                  found["load"] <= 600, "[e]")
-        table.add(name + "instructions a save", f"{found['save']:,.0f}", how="[e]")
+                  found["load"] <= 600, "[f]")
+        table.add(name + "instructions a save", f"{found['save']:,.0f}", how="[f]")
         beyond = found["all"] / records - found["payload"] - found["rounding"]
         table.add(name + "bytes a record beyond its 200", f"{beyond:,.0f}", "", "96",
-                  beyond <= 96, "[f]")
+                  beyond <= 96, "[g]")
     for processes, found in together:
         name = f"{processes} process{'es' if processes > 1 else ''}: "
-        table.add(name + "loads a second", f"{found['loads_wall']:,.0f}", how="[g]")
-        table.add(name + "saves a second", f"{found['saves_wall']:,.0f}", how="[g]")
+        table.add(name + "loads a second", f"{found['loads_wall']:,.0f}", how="[h]")
+        table.add(name + "saves a second", f"{found['saves_wall']:,.0f}", how="[h]")
 
 
 def explanation(parts, alone, together):
     """How each figure was got, for the parts that were run."""
     here, there = throughput.cpus()
     found = alone[0][1] if alone else {"rounding": 0, "empty": 0}
-    chosen = [part for part in ("instructions", "throughput", "store") if part in parts]
+    chosen = [part for part in ("instructions", "throughput", "demands", "store") if part in parts]
     chosen += ["full"] if together else []
     chosen += ["session"] if chosen[0] != "store" else []
     return "How each figure was got, in this one run:\n\n" + "\n".join(
         HOW[part] for part in chosen).format(
+            warm=demands.WARM, requests=f"{demands.REQUESTS:,}",
             connections=throughput.CONNECTIONS, rounds=throughput.ROUNDS,
             seconds=throughput.SECONDS, rounding=found["rounding"], empty=found["empty"] / 1024,
             pinned=f"httpd is pinned to core {here}, wrk to core {there}." if here != there

@@ -9,7 +9,7 @@ import time
 import rows
 import server
 
-ROUNDS = 5
+ROUNDS = 9
 SECONDS = 1
 CONNECTIONS = 16
 
@@ -19,6 +19,7 @@ class Figure:
     rate: float         # requests a second
     cpu: float          # microseconds a request
     more: float         # than bare httpd needs for the same request, in the same round
+    share: float        # what bare httpd needs, as a part of it
     ratio: float        # of bare httpd's rate for the same request, in the same round
     least: float        # the ratio in the worst and in the best round
     most: float
@@ -30,20 +31,20 @@ def cpus():
     return allowed[-1], allowed[0]
 
 
-def cpu_time(pid):
-    """Seconds of CPU that a process has spent, all its threads together: clock_getcpuclockid(3)."""
-    return time.clock_gettime((~pid << 3) | 2)
+def cpu_time(pids):
+    """Seconds of CPU that processes have spent, all threads together: clock_getcpuclockid(3)."""
+    return sum(time.clock_gettime((~pid << 3) | 2) for pid in pids)
 
 
 def wrk(httpd, path, cookie, core):
     """(requests a second, microseconds of CPU a request) of one run."""
-    child, = httpd.children()
+    workers = httpd.workers()
     command = ["taskset", "-c", str(core), "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s"]
     if cookie:
         command += ["-H", f"Cookie: {cookie}"]
-    spent = cpu_time(child)
+    spent = cpu_time(workers)
     done = subprocess.run([*command, httpd.url(path)], capture_output=True, text=True, check=False)
-    spent = cpu_time(child) - spent
+    spent = cpu_time(workers) - spent
     rate = re.search(r"^Requests/sec:\s+([\d.]+)", done.stdout, re.M)
     requests = re.search(r"^\s+(\d+) requests in", done.stdout, re.M)
     if done.returncode or not rate or "Non-2xx" in done.stdout or "Socket errors" in done.stdout:
@@ -57,27 +58,30 @@ def figure(mine, bare):
     return Figure(statistics.median(row[0] for row in mine),
                   statistics.median(row[1] for row in mine),
                   statistics.median(row[1] - base[1] for row, base in zip(mine, bare)),
+                  statistics.median(base[1] / row[1] for row, base in zip(mine, bare)),
                   statistics.median(ratios), min(ratios), max(ratios))
 
 
-def measure(chosen, work, bench, build, say):
-    """{row name: its figure}; bare httpd is also measured against itself, which shows how much of
-    the others' differences is noise."""
+def measure(chosen, work, site, say):
+    """{row name: its figure}; bare httpd and bare PHP are also measured against themselves, which
+    shows how much of the others' differences is noise."""
     here, there = cpus()
     chosen = [row for row in chosen if row.visitors == 1]       # wrk sends one cookie
+    chosen = [rows.BARE, *[row for row in chosen if row.php is None],
+              rows.BARE_PHP, *[row for row in chosen if row.php is not None]]
     servers, cookies = {}, {}
     try:
-        for row in [rows.BARE, *chosen]:
-            made = row.make_server(work / "throughput", "event", bench, build)
+        for row in chosen:
+            made = row.make_server(work / "throughput", "event", site)
             servers[row.name] = made.start(["taskset", "-c", str(here)])
             client = server.Client(made)
-            cookies[row.name] = row.seed(client)
+            cookies[row.name] = row.seed(client, site)
             client.close()
-        runs = {row.name: ([], []) for row in [rows.BARE, *chosen]}
+        runs = {row.name: ([], []) for row in chosen}
         for number in range(ROUNDS):
             say(f"wrk: round {number + 1} of {ROUNDS}")
-            for row in [rows.BARE, *chosen]:
-                for side, httpd in ((1, servers[rows.BARE.name]), (0, servers[row.name])):
+            for row in chosen:
+                for side, httpd in ((1, servers[row.base.name]), (0, servers[row.name])):
                     runs[row.name][side].append(wrk(httpd, row.path, cookies[row.name], there))
         for row in chosen:
             client = server.Client(servers[row.name])

@@ -43,9 +43,20 @@ provision_apt() {
         $as_root apt-get update -q </dev/null
     fi
     # sudo drops the environment of its caller
-    $as_root env DEBIAN_FRONTEND=noninteractive \
-        apt-get install -q -y --no-install-recommends "$@" </dev/null
+    $as_root env DEBIAN_FRONTEND=noninteractive sh -c "$provision_install" sh "$@" </dev/null
 }
+
+# A package may bring a service: what has been asked for is its program, and nothing is started. Where
+# nobody has said yet what may be started, policy-rc.d says so for as long as this takes.
+# shellcheck disable=SC2016 # for the shell that runs it
+provision_install='
+    policy=/usr/sbin/policy-rc.d
+    if [ ! -e "$policy" ]; then
+        trap "rm -f $policy" EXIT
+        trap "exit 1" HUP INT TERM
+        printf "#!/bin/sh\nexit 101\n" >"$policy" && chmod 755 "$policy" || exit 1
+    fi
+    apt-get install -q -y --no-install-recommends "$@"'
 
 # build_in DIR: quiet unless something fails, and then the end of DIR/build.log.
 build_in() {

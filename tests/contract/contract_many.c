@@ -145,7 +145,7 @@ static apr_status_t many_increment(apr_pool_t *p)
 }
 
 /* Until it succeeds: of all who met the same base one goes on, so this comes to an end. */
-static void *many_increments(void *unused)
+static void many_until_done(apr_status_t (*step)(apr_pool_t *))
 {
     apr_pool_t *p;
     int i;
@@ -157,13 +157,18 @@ static void *many_increments(void *unused)
 
         do {
             apr_pool_clear(p);
-            status = many_increment(p);
+            status = step(p);
         } while (status == APR_EMISMATCH);
         if (status != APR_SUCCESS) {
             many_wrong(status);
         }
     }
     apr_pool_destroy(p);
+}
+
+static void *many_increments(void *unused)
+{
+    many_until_done(many_increment);
     return unused;
 }
 
@@ -178,6 +183,58 @@ START_TEST(no_increment_is_lost)
     ck_assert_int_eq(apr_atoi64(contract_value(&loaded, "n")->data),
                      MANY_PROCESSES * MANY_THREADS * MANY_ROUNDS);
     ck_assert_uint_eq(loaded.revision, 100 + MANY_PROCESSES * MANY_THREADS * MANY_ROUNDS);
+}
+END_TEST
+
+/* ------------------------------------------------------------------ wholes */
+
+/* What only the core can read, as a sealed record is: one field, which is stored as a whole or not
+ * at all. In it a number, between bytes that are no text. */
+typedef struct {
+    char     before[20];
+    unsigned number;
+    char     after[20];
+} many_whole_t;
+
+static apr_status_t many_replace(apr_pool_t *p)
+{
+    bsession_call_t call = many_call(p);
+    bsession_record_t record;
+    bsession_saved_t saved = { 0, NULL };
+    bsession_save_t save = { .mode = BSESSION_REPLACE, .record = &record };
+    many_whole_t whole;
+    apr_status_t status = provider->load(backend, &many->key, &record, &call);
+
+    if (status != APR_SUCCESS) {
+        return status;
+    }
+    if (record.fields.count != 1 || record.fields.list[0].value.len != sizeof(whole)) {
+        return APR_EGENERAL;
+    }
+    memcpy(&whole, record.fields.list[0].value.data, sizeof(whole));
+    whole.number++;
+    record.fields.list[0].value.data = (const char *)&whole;
+    save.base = record.revision;
+    call = many_call(p);
+    return provider->save(backend, &many->key, &save, &saved, &call);
+}
+
+static void *many_replaces(void *unused)
+{
+    many_until_done(many_replace);
+    return unused;
+}
+
+START_TEST(no_whole_is_lost)
+{
+    bsession_record_t *record = contract_record(NULL);
+    many_whole_t whole = { "\0\xff\r\n before", 0, "after \0\x80" };
+
+    contract_field(record, "sealed", 6, (const char *)&whole, sizeof(whole));
+    contract_is(contract_save(BSESSION_CREATE, &many->key, 100, record), APR_SUCCESS);
+    many_run(many_replaces);
+    whole.number = MANY_PROCESSES * MANY_THREADS * MANY_ROUNDS;
+    contract_holds(&many->key, record, 100 + whole.number);
 }
 END_TEST
 
@@ -316,6 +373,7 @@ TCase *contract_many_case(void)
     tcase_add_checked_fixture(tests, many_setup, many_teardown);
     tcase_set_timeout(tests, 120);
     tcase_add_test(tests, no_increment_is_lost);
+    tcase_add_test(tests, no_whole_is_lost);
     tcase_add_test(tests, one_create_of_many_wins);
     tcase_add_test(tests, nothing_in_flight_brings_a_record_back);
     tcase_add_test(tests, processes_see_each_other);

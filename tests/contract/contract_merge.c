@@ -87,6 +87,136 @@ START_TEST(changes_apply_in_their_order)
 }
 END_TEST
 
+START_TEST(what_was_cleared_is_absent)
+{
+    bsession_record_t *before = contract_record("a", "1", "n", "41", "m", "x", NULL);
+    bsession_change_t changes[] = { clear(), incr("n", 2), add("a", "again"), unset("m") };
+
+    merges_to(before, changes, sizeof(changes) / sizeof(*changes),
+              contract_record("n", "2", "a", "again", NULL));
+}
+END_TEST
+
+/* One that takes exactly what the record has then, and then one of a byte or a field less. */
+static void just_fits(const bsession_record_t *before, const bsession_change_t *changes,
+                      apr_size_t count, const bsession_record_t *after)
+{
+    apr_size_t bytes = bsession_fields_bytes(&after->fields);
+    bsession_key_t key = contract_created(before, 100);
+    bsession_save_t save = { .mode = BSESSION_MERGE, .base = 100, .record = after,
+                             .changes = changes, .nchanges = count };
+    bsession_change_t more = set("z", "");
+    bsession_saved_t saved = { 0, NULL };
+
+    save.max_bytes = bytes - 1;
+    contract_is(provider->save(backend, &key, &save, &saved, contract_call(pool)), APR_ENOSPC);
+    save.max_bytes = 0;
+    save.max_fields = (apr_size_t)after->fields.count - 1;
+    if (save.max_fields) {
+        contract_is(provider->save(backend, &key, &save, &saved, contract_call(pool)), APR_ENOSPC);
+    }
+    contract_holds(&key, before, 100);
+    save.max_bytes = bytes;
+    save.max_fields = (apr_size_t)after->fields.count;
+    contract_is(provider->save(backend, &key, &save, &saved, contract_call(pool)), APR_SUCCESS);
+    contract_holds(&key, after, 101);
+    /* and what was stored is what is counted on */
+    contract_field((bsession_record_t *)after, "z", 1, "", 0);
+    save.base = 101;
+    save.changes = &more;
+    save.nchanges = 1;
+    save.max_fields++;
+    contract_is(provider->save(backend, &key, &save, &saved, contract_call(pool)), APR_ENOSPC);
+    save.max_bytes++;
+    contract_is(provider->save(backend, &key, &save, &saved, contract_call(pool)), APR_SUCCESS);
+    contract_holds(&key, after, 102);
+}
+
+START_TEST(limits_are_exact)
+{
+    bsession_record_t *before = contract_record("a", "1", "bb", "22", "n", "99", NULL);
+    bsession_change_t changes[4] = {
+        set("a", "longer"), set("c", ""), set("a", "long"), unset("bb")
+    };
+
+    just_fits(before, changes, 4, contract_record("a", "long", "n", "99", "c", "", NULL));
+    changes[0] = incr("n", 1);
+    changes[1] = add("a", "longer");
+    changes[2] = add("d", "4");
+    just_fits(before, changes, 3,
+              contract_record("a", "1", "bb", "22", "n", "100", "d", "4", NULL));
+    changes[0] = unset("a");
+    changes[1] = unset("absent");
+    changes[2] = set("a", "again");
+    just_fits(before, changes, 3, contract_record("a", "again", "bb", "22", "n", "99", NULL));
+    changes[0] = set("lost", "lost");
+    changes[1] = clear();
+    changes[2] = set("bb", "333");
+    changes[3] = incr("n", -5);
+    just_fits(before, changes, 4, contract_record("bb", "333", "n", "-5", NULL));
+}
+END_TEST
+
+START_TEST(numbers_are_64_bits)
+{
+    static const struct {
+        const char *from;
+        apr_int64_t by;
+        const char *to;
+    } sums[] = {
+        { "0", 0, "0" }, { "-1", 1, "0" }, { "1", -2, "-1" }, { "-5", 3, "-2" },
+        { "9999999999", 1, "10000000000" }, { "10000000000", -1, "9999999999" },
+        { "-9999999999", -1, "-10000000000" }, { "-10000000000", 1, "-9999999999" },
+        { "10000000001", -2, "9999999999" }, { "-10000000001", 2, "-9999999999" },
+        { "5000000000", APR_INT64_C(-10000000000), "-5000000000" },
+        { "-5000000000", APR_INT64_C(10000000000), "5000000000" },
+        { "12345678901234567", APR_INT64_C(-12345678901234568), "-1" },
+        { "9007199254740993", 2, "9007199254740995" },
+        { "-9007199254740993", -2, "-9007199254740995" },
+        { "30000000005", APR_INT64_C(-20000000007), "9999999998" },
+        { "9223372036854775806", 1, "9223372036854775807" },
+        { "-9223372036854775807", -1, "-9223372036854775808" },
+        { "-9223372036854775808", APR_INT64_MAX, "-1" },
+        { "9223372036854775807", APR_INT64_MIN, "-1" },
+        { "0", APR_INT64_MIN, "-9223372036854775808" }
+    };
+    apr_size_t i;
+
+    for (i = 0; i < sizeof(sums) / sizeof(*sums); i++) {
+        bsession_change_t change = incr("n", sums[i].by);
+
+        merges_to(contract_record("n", sums[i].from, NULL), &change, 1,
+                  contract_record("n", sums[i].to, NULL));
+    }
+}
+END_TEST
+
+/* Somebody has made of a number what is none, or too large by now: nothing changes, and the caller
+ * loads again. */
+START_TEST(an_increment_of_what_is_no_number)
+{
+    static const char *const values[] = {
+        "", "x", "1x", "007", "00", "-0", "+5", " 5", "5 ", "-", "--5", "-05", "1e3", "1.0", "0x10",
+        "9223372036854775807", "9223372036854775808", "18446744073709551615",
+        "-9223372036854775809", "99999999999999999999", "100000000000000000000000"
+    };
+    apr_size_t i;
+
+    for (i = 0; i < sizeof(values) / sizeof(*values); i++) {
+        bsession_record_t *theirs = contract_record("n", values[i], "a", "1", NULL);
+        bsession_key_t key = contract_created(contract_record("n", "5", "a", "1", NULL), 100);
+        bsession_change_t changes[] = { set("a", "2"), incr("n", 1) };
+        bsession_change_t change = set("n", values[i]);
+        bsession_saved_t saved;
+
+        contract_is(contract_merge(&key, 100, theirs, &change, 1, &saved), APR_SUCCESS);
+        contract_is(contract_merge(&key, 100, contract_record("n", "6", "a", "2", NULL), changes, 2,
+                                   &saved), APR_EMISMATCH);
+        contract_holds(&key, theirs, 101);
+    }
+}
+END_TEST
+
 START_TEST(a_merge_in_place_returns_the_numbers)
 {
     bsession_record_t *after = contract_record("n", "12", "m", "-1", NULL);
@@ -187,6 +317,10 @@ TCase *contract_merge_case(void)
 
     tcase_add_test(tests, each_kind_of_change);
     tcase_add_test(tests, changes_apply_in_their_order);
+    tcase_add_test(tests, what_was_cleared_is_absent);
+    tcase_add_test(tests, limits_are_exact);
+    tcase_add_test(tests, numbers_are_64_bits);
+    tcase_add_test(tests, an_increment_of_what_is_no_number);
     tcase_add_test(tests, a_merge_in_place_returns_the_numbers);
     tcase_add_test(tests, a_merge_on_an_old_base);
     tcase_add_test(tests, a_merge_of_an_older_epoch_is_refused);

@@ -90,12 +90,12 @@ START_TEST(values_of_many_sizes)
 {
     static const apr_size_t sizes[] = {
         0, 1, 15, 16, 63, 64, 65, 255, 256, 1000, 1023, 1024, 1025, 4095, 4096, 4097, 8192, 12345,
-        16384, 20000, 32767, 32768, 40000, 61440
+        16384, 20000, 32767, 32768, 40000, 61440, 65535, 65536, 100000
     };
-    char *value = apr_palloc(pool, 61440);
+    char *value = apr_palloc(pool, 100000);
     apr_size_t i;
 
-    ck_assert_int_eq(apr_generate_random_bytes((unsigned char *)value, 61440), APR_SUCCESS);
+    ck_assert_int_eq(apr_generate_random_bytes((unsigned char *)value, 100000), APR_SUCCESS);
     for (i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
         bsession_record_t *record = contract_record("before", "b", NULL);
 
@@ -117,6 +117,29 @@ START_TEST(a_record_of_256_fields)
         contract_field(record, name, strlen(name), name, (apr_size_t)i % 8);
     }
     is_kept(record);
+}
+END_TEST
+
+/* Half a megabyte, where the store takes as much. */
+START_TEST(a_value_of_500_kilobytes)
+{
+    bsession_record_t *record = contract_record("before", "b", NULL);
+    char *value = apr_palloc(pool, 500000);
+    bsession_key_t key = contract_key('s');
+    apr_status_t status;
+
+    ck_assert_int_eq(apr_generate_random_bytes((unsigned char *)value, 500000), APR_SUCCESS);
+    contract_field(record, "value", 5, value, 500000);
+    contract_field(record, "zafter", 6, "", 0);
+    status = contract_save(BSESSION_CREATE, &key, 100, record);
+    if (status == APR_ENOSPC) {
+        contract_absent(&key);
+        return;
+    }
+    contract_is(status, APR_SUCCESS);
+    contract_holds(&key, record, 100);
+    contract_is(contract_save(BSESSION_REPLACE, &key, 100, record), APR_SUCCESS);
+    contract_holds(&key, record, 101);
 }
 END_TEST
 
@@ -192,6 +215,7 @@ TCase *contract_values_case(void)
     tcase_add_test(tests, meta_of_17_kilobytes);
     tcase_add_test(tests, values_of_many_sizes);
     tcase_add_test(tests, a_record_of_256_fields);
+    tcase_add_test(tests, a_value_of_500_kilobytes);
     tcase_add_test(tests, a_record_grows_and_shrinks);
     tcase_add_test(tests, what_was_loaded_stays);
     tcase_add_test(tests, many_at_once);

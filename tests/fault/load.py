@@ -1,4 +1,4 @@
-"""Visitors who do not stop while a store fails, and keep account of what they were told."""
+"""Visitors who do not stop while something happens to a store, and keep account of what they were told."""
 
 import threading
 import time
@@ -9,78 +9,101 @@ from doubles import wait_until
 class Visitor(threading.Thread):
     """Counts in a session of its own, request by request, and looks whose session it got."""
 
-    def __init__(self, server, name, policy="/probe"):
+    def __init__(self, server, name, at, loses):
         super().__init__(daemon=True)
         self.client = server.client(keep=True)
         self.name = name
-        self.policy = policy
-        self.told = self.tried = self.slowest = 0
-        self.statuses = {}
+        self.at = at
+        self.loses = loses
+        self.told = 0                   # the last number
+        self.counted = 0                # 200: it was saved
+        self.unknown = 0                # 503, and it may have been saved
+        self.failed = []                # when those began that failed
+        self.slowest = 0
         self.wrong = []
         self.end = threading.Event()
-        assert self.client.results(f"set=me:{name}", at=policy) == ["ok"]
+        assert self.client.results(f"set=me:{name}", at=at) == ["ok"]
 
     def run(self):
-        while not self.end.is_set():
-            began = time.monotonic()
-            self.tried += 1
-            try:
-                answer = self.client.probe("get=me", "incr=n:1", at=self.policy, timeout=30)
-            except OSError as error:
-                self.wrong.append(repr(error))
-                continue
-            self.slowest = max(self.slowest, time.monotonic() - began)
-            self.statuses[answer.status] = self.statuses.get(answer.status, 0) + 1
-            self.look(answer)
+        try:
+            while not self.end.is_set():
+                self.count()
+        except BaseException as error:
+            self.wrong.append(repr(error))
 
-    def answered(self):
-        answer = self.client.probe("get=me", "get=n", at=self.policy)
-        return answer if answer.status == 200 else None
-
-    def look(self, answer):
+    def count(self):
+        began = time.monotonic()
+        answer = self.client.probe("get=me", "incr=n:1", at=self.at, timeout=60)
+        self.slowest = max(self.slowest, time.monotonic() - began)
         if answer.status == 503:
+            self.unknown += 1
+            self.failed.append(began)
             return
+        self.counted += 1
         me, n = answer.results
         if answer.status != 200 or me != f"={self.name}" or not n.startswith("="):
             self.wrong.append(repr(answer))
-        elif not self.told < int(n[1:]) <= self.tried:
-            self.wrong.append(f"told {n} after {self.told}, of {self.tried}")
-        else:
-            self.told = int(n[1:])
+        elif not (self.loses or self.told < int(n[1:])) or int(n[1:]) > self.counted + self.unknown:
+            self.wrong.append(f"told {n} after {self.told}, by {self.counted} and {self.unknown}")
+        self.told = int(n[1:])
+
+    def stored(self):
+        """Once it can be asked for."""
+        answer = wait_until(lambda: (a := self.client.probe("get=me", "get=n", at=self.at)).status == 200 and a,
+                            "the store to be asked again")
+        me, n = answer.results
+        assert me == f"={self.name}"
+        return 0 if n == "-" else int(n[1:])
 
 
 class Load:
-    """`with Load(server) as load:` some visitors at once; when it ends, whatever happened meanwhile, each has
-    all that it was told, nobody saw anybody else's, and none waited longer than `patience`."""
+    """`with Load(server) as load:` some visitors at once; when it ends, whatever happened meanwhile, nobody saw
+    anybody else's session, nobody waited longer than `patience`, and each has all that it was told; but where the
+    store `loses` what it acknowledged the test says what is still there."""
 
-    def __init__(self, server, visitors=4, patience=10):
-        self.server = server
-        self.count = visitors
+    def __init__(self, server, at="/probe", visitors=8, patience=10, loses=False):
+        self.visitors = [Visitor(server, f"v{i}", at, loses) for i in range(visitors)]
         self.patience = patience
+        self.loses = loses
 
     def __enter__(self):
-        self.visitors = [Visitor(self.server, f"v{i}") for i in range(self.count)]
-        for v in self.visitors:
-            v.start()
+        for visitor in self.visitors:
+            visitor.start()
         return self
 
+    def __exit__(self, kind, *_):
+        for visitor in self.visitors:
+            visitor.end.set()
+        for visitor in self.visitors:
+            visitor.join(90)
+        for visitor in self.visitors:
+            if not kind:
+                assert visitor.wrong == []
+                assert visitor.slowest < self.patience, visitor.slowest
+                assert self.loses or visitor.told <= visitor.stored() <= visitor.counted + visitor.unknown
+            visitor.client.close()
+
+    def counted(self):
+        """Of each visitor, until now."""
+        return [v.counted for v in self.visitors]
+
+    def goes_on(self, steps=5):
+        """Whether every visitor has counted on since the first call of what this returns."""
+        before = self.counted()
+        return lambda: all(now >= then + steps for now, then in zip(self.counted(), before))
+
     def told(self):
-        return sum(v.told for v in self.visitors)
+        """How often anybody was told of a new number."""
+        return sum(self.counted())
 
     def refused(self):
-        return sum(v.statuses.get(503, 0) for v in self.visitors)
+        return sum(v.unknown for v in self.visitors)
 
-    def __exit__(self, kind, *_):
-        for v in self.visitors:
-            v.end.set()
-        for v in self.visitors:
-            v.join(60)
-        if kind:
-            return
-        for v in self.visitors:
-            assert v.wrong == []
-            assert v.slowest < self.patience, v.slowest
-            answer = wait_until(lambda v=v: v.answered(), "the breaker to close")
-            me, n = answer.results
-            assert me == f"={v.name}" and v.told <= int(n[1:]) <= v.tried, (me, n, v.told, v.tried)
-            v.client.close()
+    def failures_since(self, moment):
+        """Requests that began after this moment, and failed."""
+        return [began for v in self.visitors for began in v.failed if began > moment]
+
+    def holds(self, least):
+        """Each session has so much of what was counted, and nothing was counted twice."""
+        for visitor, sure in zip(self.visitors, least):
+            assert sure <= visitor.stored() <= visitor.counted + visitor.unknown

@@ -1,11 +1,12 @@
 """P07: Redis as a Cluster. Which node has a key, and what happens to visitors when that changes."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from doubles import wait_until
-from counting import Load
+from load import Load
 from places import places, works
 from redis_layouts import Cluster, SLOTS
 
@@ -30,7 +31,8 @@ def server(start, layout):
         "copied": layout.words + " replicas=1 prefix=bs:copied:" + usual,
         "greedy": layout.words + " replicas=2 prefix=bs:greedy:" + usual,
         "alone": layout.words.replace(" cluster=on", "").replace("," + one, "") + usual,
-        "short": layout.words + " prefix=bs:short: timeout=400ms breaker=3,500ms,1s",
+        "patient": layout.words + " prefix=bs:patient: breaker=off timeout=30s",
+        "short": layout.words + " prefix=bs:short: timeout=1s breaker=3,500ms,1s",
     }, ""))
 
 
@@ -43,7 +45,7 @@ def at_the_start(server):
 @pytest.fixture
 def whole(layout):
     """Everybody is there before the test, and after it."""
-    wait_until(layout.is_whole, "the Cluster to be whole", 60)
+    wait_until(layout.is_whole, "the Cluster to be whole")
     yield layout
     layout.mend()
 
@@ -124,6 +126,24 @@ def test_a_slot_that_moves(server, whole):
     whole.move(slot, source)
 
 
+@pytest.mark.parametrize("kind", ["hostname", "unknown-endpoint"])
+def test_a_redirection_without_a_name(server, whole, kind):
+    """A node that has no name for others, and one that does not know its own address: the first cannot say where a
+    slot went, and somebody else is asked."""
+    visitor, slot = new_visitor(server, whole, "/moving")
+    source = whole.owner(slot)
+    target = next(m for m in whole.masters() if m is not source)
+    source("CONFIG", "SET", "cluster-preferred-endpoint-type", kind)
+    try:
+        before = source.errors("MOVED")
+        whole.move(slot, target)
+        assert visitor.results("incr=n:1", "get=n", at="/moving") == ["=3", "=3"]
+        assert source.errors("MOVED") > before
+    finally:
+        source("CONFIG", "SET", "cluster-preferred-endpoint-type", "ip")
+    whole.move(slot, source)
+
+
 def test_resharding_under_load(server, whole):
     """Every session's slot goes to another node and back: no request fails, no step is lost or counted twice."""
     with Load(server, "/moving") as load:
@@ -136,8 +156,37 @@ def test_resharding_under_load(server, whole):
                 whole.move(slot, away if to_first else home, lambda: wait_until(
                     load.goes_on(1), "the load to go on while the slot moves"))
         wait_until(load.goes_on(), "the load to go on")
-    assert load.unknown() == 0
-    load.holds()
+    assert load.refused() == 0
+
+
+def test_emptying_a_cache_while_slots_move(server, whole):
+    """The key of a node that was not looked at yet goes to one that was: it is looked at again."""
+    at = {"at": "/moving"}
+
+    def cached(*calls):
+        return server.client().results("cache=moving/things/60000", *calls, **at)[1:]
+    first, held, last = sorted(whole.masters(), key=lambda m: m.port)
+    for m in whole.members:
+        m("CONFIG", "SET", "cluster-node-timeout", "15000")
+    assert cached(*[f"cset=k{i}:1" for i in range(30)]) == ["ok"] * 30
+    slot = slot_of(whole, last("KEYS", "bs:moving:c*")[0])
+    for m in whole.members:
+        m("CONFIG", "RESETSTAT")
+    held.pause()
+    with ThreadPoolExecutor(1) as pool:
+        cleared = pool.submit(cached, "cclear")
+        wait_until(lambda: first.calls("scan"), "the first node to be asked")
+        try:
+            whole.hand_over(slot, last, first)
+        finally:
+            held.resume()
+        assert cleared.result() == ["ok"]
+    assert first.calls("scan") > 1
+    assert [k for m in whole.masters() for k in m("KEYS", "bs:moving:c*")] == []
+    for m in whole.members:
+        m("CONFIG", "SET", "cluster-node-timeout", "1000")
+    wait_until(whole.is_whole, "all to know of it", 30)
+    whole.move(slot, last)
 
 
 def test_a_node_that_joins_and_leaves(server, whole):
@@ -148,8 +197,20 @@ def test_a_node_that_joins_and_leaves(server, whole):
     whole.meet(newcomer)
     wait_until(lambda: all(newcomer("CLUSTER", "MYID") in m("CLUSTER", "NODES") for m in whole.masters())
                and "cluster_state:ok" in newcomer("CLUSTER", "INFO"), "the newcomer to be known")
-    whole.move(slot, newcomer)
-    assert visitor.results("incr=n:1", "get=n", at="/moving") == ["=3", "=3"]
+
+    def half_way():
+        """It owns nothing yet, and is slow: it is waited for nevertheless."""
+        keys = source("CLUSTER", "GETKEYSINSLOT", slot, 10)
+        source("MIGRATE", "127.0.0.1", newcomer.port, "", 0, 5000, "AUTH", "pass-of-a-test", "KEYS", *keys)
+        newcomer.pause()
+        until = time.monotonic() + 0.8
+        with ThreadPoolExecutor(1) as pool:
+            counted = pool.submit(visitor.results, "incr=n:1", at="/moving")
+            wait_until(lambda: time.monotonic() > until, "a while")
+            newcomer.resume()
+            assert counted.result() == ["=3"]
+    whole.move(slot, newcomer, half_way)
+    assert visitor.results("get=n", at="/moving") == ["=3"]
     assert newcomer.calls("hgetall")
     whole.move(slot, source)
     whole.forget(newcomer)
@@ -159,7 +220,7 @@ def test_a_node_that_joins_and_leaves(server, whole):
 def test_failover_when_a_master_is_killed(server, whole):
     """Requests fail only while its slots have no master; what its replica had is not lost."""
     server.expect(OUTAGE)
-    with Load(server, "/main", 12) as load:
+    with Load(server, "/main", 12, loses=True) as load:
         wait_until(load.goes_on(), "the load to run")
         old = whole.owner(0)
         slots = whole.owns(old)
@@ -168,7 +229,7 @@ def test_failover_when_a_master_is_killed(server, whole):
         old("EVAL", "return redis.call('SET', KEYS[1], 'x')", 1, "{" + tag_for(whole, old) + "}mark")
         assert old("WAIT", 1, 5000) == 1
         old.kill()
-        wait_until(lambda: whole.serves(slots), "another master for the slots", 30)
+        wait_until(lambda: whole.serves(slots), "another master for the slots")
         healed = time.monotonic()
         at_heal = load.counted()
         wait_until(load.goes_on(20), "service to go on")
@@ -181,19 +242,32 @@ def tag_for(layout, owner):
     return next(t for t in map(str, range(1000)) if layout.owner(slot_of(layout, t)) is owner)
 
 
+def test_nobody_waits_for_a_master_that_was_replaced(server, whole):
+    """SIGSTOP, and a call that has much time: it is served as soon as a replica has taken over."""
+    server.expect(OUTAGE)
+    visitor, slot = new_visitor(server, whole, "/patient")
+    old = whole.owner(slot)
+    slots = whole.owns(old)
+    old("EVAL", "return redis.call('SET', KEYS[1], 'x')", 1, "{" + tag_for(whole, old) + "}mark")
+    assert old("WAIT", 1, 5000) == 1
+    old.pause()
+    began = time.monotonic()
+    assert visitor.results("get=n", at="/patient") == ["=2"]
+    assert time.monotonic() - began < 15
+    old.resume()
+    wait_until(lambda: whole.serves(slots), "the old master to be a replica", 30)
+
+
 def test_an_orderly_failover(server, whole):
-    """CLUSTER FAILOVER hands over without losing anything: neither do we, and no request fails. Nodes do not
-    vote twice in a row for the same slots: these are others than those of the test before."""
+    """CLUSTER FAILOVER hands over without losing anything: neither do we, and no request fails."""
     server.expect(OUTAGE)
     with Load(server, "/main") as load:
         wait_until(load.goes_on(), "the load to run")
         old = whole.owner(SLOTS - 1)
         replica = whole.replica_of(old)
-        replica("CLUSTER", "FAILOVER")
-        wait_until(lambda: whole.owner(SLOTS - 1) is replica and old.role() == "slave", "the failover", 30)
+        whole.hand_over(old, replica)
         wait_until(load.goes_on(20), "service to go on")
-    assert load.unknown() == 0
-    load.holds()
+    assert load.refused() == 0
 
 
 def test_what_is_destroyed_stays_so(server, whole):
@@ -206,7 +280,7 @@ def test_what_is_destroyed_stays_so(server, whole):
     old = whole.owner(SLOTS // 2)
     slots = whole.owns(old)
     old.kill()
-    wait_until(lambda: whole.serves(slots), "another master for the slots", 30)
+    wait_until(lambda: whole.serves(slots), "another master for the slots")
     for token in tokens:
         visitor = server.client()
         visitor.jar["copied"] = token
@@ -226,12 +300,12 @@ def test_a_node_alone_fails_alone(server, whole):
     server.expect(OUTAGE)
     for member in whole.members:
         member("CONFIG", "SET", "cluster-require-full-coverage", "no")
-    visitors = [new_visitor(server, whole, "/short") for _ in range(12)]
     old = whole.owner(0)
     replica = whole.replica_of(old)
-    lost = [v for v, slot in visitors if whole.owner(slot) is old]
-    kept = [v for v, slot in visitors if whole.owner(slot) is not old]
-    assert lost and kept
+    lost, kept = [], []
+    while len(lost) < 2 or len(kept) < 4:
+        visitor, slot = new_visitor(server, whole, "/short")
+        (lost if whole.owner(slot) is old else kept).append(visitor)
     replica.kill()
     old.kill()
 
@@ -244,7 +318,7 @@ def test_a_node_alone_fails_alone(server, whole):
     replica.start()
     old.start()
     for v in lost:
-        wait_until(lambda: v.probe("get=n", at="/short").status == 200, "service to return", 30)
+        wait_until(lambda: v.probe("get=n", at="/short").status == 200, "service to return")
 
 
 def test_all_nodes_are_gone(server, whole):
@@ -255,7 +329,7 @@ def test_all_nodes_are_gone(server, whole):
         member.pause()
     began = time.monotonic()
     assert visitor.probe("get=n", at="/main").status == 503
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 6     # timeout=2s, on a busy machine
     for member in whole.members:
         member.resume()
-    wait_until(lambda: visitor.probe("get=n", at="/main").status == 200, "service to return", 30)
+    wait_until(lambda: visitor.probe("get=n", at="/main").status == 200, "service to return")

@@ -1,56 +1,19 @@
 """P06: Redis behind Sentinel. Who the master is, and what happens to visitors when that changes."""
 
-import socketserver
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from doubles import wait_until
+from doubles import Gate, wait_until
 from httpd import free_port
-from counting import Load
+from load import Load
 from places import places, works
-from redis_layouts import Sentinels
+from redis_lagging import Lagging
+from redis_layouts import QUICK, Sentinels
 from redis_proxy import Proxy, Swallow
 
 OUTAGE = r"bsession:(error|warn|notice|info)"
-
-
-class Lagging:
-    """A Sentinel of the past: it names whom the test tells it to, or is silent."""
-
-    def __init__(self):
-        self.names = None
-        self.asked = 0
-        lagging = self
-
-        class Conversation(socketserver.StreamRequestHandler):
-            def handle(self):
-                while line := self.rfile.readline():
-                    words = []
-                    for _ in range(int(line[1:])):
-                        length = int(self.rfile.readline()[1:])
-                        words.append(self.rfile.read(length + 2)[:-2].decode())
-                    self.answer(words)
-
-            def answer(self, words):
-                if words[0] == "AUTH":
-                    self.wfile.write(b"+OK\r\n")
-                else:
-                    lagging.asked += 1
-                    if lagging.names:
-                        port = str(lagging.names)
-                        self.wfile.write(b"*2\r\n$9\r\n127.0.0.1\r\n$%d\r\n%s\r\n"
-                                         % (len(port), port.encode()))
-
-        socketserver.ThreadingTCPServer.daemon_threads = True
-        self.server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Conversation)
-        self.port = self.server.server_address[1]
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def close(self):
-        self.server.shutdown()
-        self.server.server_close()
 
 
 @pytest.fixture(scope="module")
@@ -73,15 +36,17 @@ def server(start, layout, lagging):
         hosts = ",".join(f"127.0.0.1:{port}" for port in sentinels)
         return "redis://" + hosts + layout.words[layout.words.index("/0"):]
     live = [s.port for s in layout.sentinels]
+    usual, short = " breaker=off timeout=2s", " breaker=off timeout=1s"
     return start(places({
-        "main": layout.words,
-        "copied": layout.words + " replicas=1 prefix=bs:copied:",
-        "greedy": layout.words + " replicas=3 prefix=bs:greedy:",
-        "lagging": behind(lagging.port, *live) + " prefix=bs:lagging:",
-        "partly": behind(free_port(), live[0]) + " prefix=bs:partly:",
-        "nobody": behind(free_port(), free_port()),
-        "stranger": layout.words.replace("sentinel=main", "sentinel=other"),
-    }))
+        "main": layout.words + usual,
+        "copied": layout.words + " replicas=1 prefix=bs:copied:" + usual,
+        "greedy": layout.words + " replicas=3 prefix=bs:greedy:" + usual,
+        "lagging": behind(lagging.port, *live) + " prefix=bs:lagging:" + usual,
+        "partly": behind(free_port(), live[0]) + " prefix=bs:partly:" + usual,
+        "patient": layout.words + " prefix=bs:patient: breaker=off timeout=30s",
+        "nobody": behind(free_port(), free_port()) + short,
+        "stranger": layout.words.replace("sentinel=main", "sentinel=other") + short,
+    }, ""))
 
 
 @pytest.fixture(autouse=True)
@@ -93,7 +58,7 @@ def at_the_start(server):
 @pytest.fixture
 def whole(layout):
     """Everybody is there before the test, and after it."""
-    wait_until(layout.is_whole, "the layout to be whole", 60)
+    wait_until(layout.is_whole, "the layout to be whole")
     yield layout
     layout.mend()
 
@@ -108,10 +73,14 @@ def test_a_read_is_one_round_trip(server, whole):
     visitor = works(server, "main")
     for s in whole.servers:
         s("CONFIG", "RESETSTAT")
+    began = time.monotonic()
     for _ in range(200):
         assert visitor.results("get=n", at="/main") == ["=2"]
-    assert whole.master().calls("hgetall") == 200
-    assert whole.master().calls("role") < 20
+    seconds = time.monotonic() - began
+    master = whole.master()
+    connections = master("CLIENT", "LIST").count(" user=web ")
+    assert master.calls("hgetall") == 200
+    assert master.calls("role") <= connections * (seconds + 2)
 
 
 def test_a_sentinel_that_is_down_is_passed_over(server, whole):
@@ -147,13 +116,13 @@ def test_a_sentinel_that_lags_is_passed_over(server, whole, lagging, what):
 def test_failover_when_the_master_is_killed(server, whole):
     """Requests fail only while there is no master; what a replica had is not lost; nothing counts twice."""
     server.expect(OUTAGE)
-    with Load(server, "/main") as load:
+    with Load(server, "/main", loses=True) as load:
         wait_until(load.goes_on(), "the load to run")
         sure, old = load.counted(), whole.master()
         old("SET", "marker", "x")
         assert old("WAIT", 2, 5000) == 2
         old.kill()
-        wait_until(lambda: whole.agreed() != old.port and whole.masters(), "another master", 30)
+        whole.wait_for_another(old)
         healed = time.monotonic()
         at_heal = load.counted()
         wait_until(load.goes_on(20), "service to go on")
@@ -166,12 +135,11 @@ def test_failover_with_a_sentinel_down(server, whole):
     """The one that children have asked so far."""
     server.expect(OUTAGE)
     whole.sentinels[0].kill()
-    with Load(server, "/main") as load:
+    with Load(server, "/main", loses=True) as load:
         wait_until(load.goes_on(), "the load to run")
         old = whole.master()
         old.kill()
-        wait_until(lambda: whole.agreed() not in (None, old.port) and whole.masters(),
-                   "another master", 30)
+        whole.wait_for_another(old)
         healed = time.monotonic()
         wait_until(load.goes_on(20), "service to go on")
     assert load.failures_since(healed) == []
@@ -181,12 +149,10 @@ def test_a_demoted_master_is_not_believed(server, whole):
     """It is there, and answers; it is a replica now. An orderly failover costs hardly any request, and what
     is acknowledged from then on is the new master's."""
     server.expect(OUTAGE)
-    with Load(server, "/main") as load:
+    with Load(server, "/main", loses=True) as load:
         wait_until(load.goes_on(), "the load to run")
         old = whole.master()
-        whole.sentinels[1]("SENTINEL", "FAILOVER", "main")
-        wait_until(lambda: whole.agreed() not in (None, old.port) and old.role() == "slave",
-                   "the failover", 60)
+        whole.hand_over(old)
         healed = time.monotonic()
         at_heal = load.counted()
         wait_until(load.goes_on(20), "service to go on")
@@ -213,13 +179,13 @@ def test_reads_of_a_demoted_master_end_within_a_second(server, whole):
         began.append(time.monotonic())
         return visitor.probe("get=n", at="/main").status == 503
     wait_until(disbelieved, "it to be disbelieved")
-    assert began[-1] - demoted < 3      # and this is a busy machine
+    assert began[-1] - demoted < 5      # and this is a busy machine
     assert "the server is no master" in server.logged(rf"{OUTAGE}.*store main: load failed")
     old("REPLICAOF", "NO", "ONE")
     other("REPLICAOF", "127.0.0.1", old.port)
     for s in whole.sentinels:
         s.start()
-    wait_until(lambda: visitor.probe("get=n", at="/main").status == 200, "service to return", 60)
+    wait_until(lambda: visitor.probe("get=n", at="/main").status == 200, "service to return")
 
 
 def test_a_master_of_the_past_comes_back(server, whole):
@@ -231,12 +197,16 @@ def test_a_master_of_the_past_comes_back(server, whole):
     old("SET", "marker", "x")
     assert old("WAIT", 2, 5000) == 2
     old.kill()
-    wait_until(lambda: whole.agreed() not in (None, old.port) and whole.masters(), "another master", 30)
-    old.start()
-    assert old.role() == "master"
-    for visitor in visitors:
-        assert visitor.results("incr=n:1", "get=n", at="/main") == ["=3", "=3"]
-    assert old.calls("evalsha") == old.calls("hgetall") == 0
+    whole.wait_for_another(old)
+    whole.pace(30000)
+    try:
+        old.start()
+        for visitor in visitors:
+            assert visitor.results("incr=n:1", "get=n", at="/main") == ["=3", "=3"]
+        assert old.role() == "master"
+        assert old.calls("evalsha") == old.calls("hgetall") == 0
+    finally:
+        whole.pace(QUICK)
 
 
 def test_a_lost_reply_is_not_asked_for_twice(server, whole, lagging):
@@ -275,8 +245,42 @@ def test_a_master_that_hangs(server, whole):
         status = visitor.probe("get=n", at="/main").status
         slowest = max(slowest, time.monotonic() - began)
         return status == 200
-    wait_until(answered, "another master to serve", 60)
-    assert slowest < 4                  # timeout=2s, on a busy machine
+    wait_until(answered, "another master to serve")
+    assert slowest < 6                  # timeout=2s, on a busy machine
+    old.resume()
+
+
+def test_nobody_waits_for_a_master_that_was_replaced(server, whole):
+    """SIGSTOP, and calls that have much time: what can be asked again is asked of the new master as soon as there
+    is one, on a connection that was there and on a new one."""
+    server.expect(OUTAGE)
+    visitors = [works(server, "patient") for _ in range(4)]
+    old = whole.master()
+    assert old("WAIT", 2, 5000) == 2
+    old.pause()
+    began = time.monotonic()
+    with ThreadPoolExecutor(5) as pool:
+        read = [pool.submit(v.results, "get=n", at="/patient") for v in visitors]
+        made = pool.submit(server.client().results, "set=a:1", at="/patient")
+        assert [r.result() for r in read] == [["=2"]] * 4 and made.result() == ["ok"]
+    assert time.monotonic() - began < 15
+    old.resume()
+
+
+def test_an_increment_at_a_master_that_was_replaced(server, whole):
+    """Sent before it hung, it is unknown as soon as there is another master, and is not sent again."""
+    server.expect(OUTAGE)
+    visitor = works(server, "patient")
+    old = whole.master()
+    assert old("WAIT", 2, 5000) == 2
+    server.graceful()                   # the load connects, so that the save need not ask for the role
+    gate = Gate(server)
+    with gate.passing(visitor, "get=n", gate.call, "incr=n:1", at="/patient"):
+        old.pause()
+        began = time.monotonic()
+    assert gate.answer.status == 503 and time.monotonic() - began < 15
+    assert "is silent, and another one has taken over" in server.logged(rf"{OUTAGE}.*store patient: save failed")
+    assert visitor.results("get=n", at="/patient") == ["=2"]
     old.resume()
 
 
@@ -289,7 +293,7 @@ def test_what_is_destroyed_stays_so(server, whole):
         assert visitor.results("destroy", at="/copied") == ["ok"]
     old = whole.master()
     old.kill()
-    wait_until(lambda: whole.agreed() != old.port and whole.masters(), "another master", 30)
+    whole.wait_for_another(old)
     for token in tokens:
         visitor = server.client()
         visitor.jar["copied"] = token

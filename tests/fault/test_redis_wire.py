@@ -1,6 +1,8 @@
 """What a network can do to a conversation with Redis: replies in pieces, late, cut off at any byte, lost, or
 somebody else's. There is no wrong answer, and nothing is done twice that counts."""
 
+import pathlib
+import re
 import subprocess
 import threading
 import time
@@ -223,6 +225,23 @@ def test_a_new_session_whose_answer_was_lost(server, wire, redis):
         assert visitor.results("get=a", "incr=n:1") == ["=1", "=1"]
 
 
+def test_a_new_session_whose_key_somebody_took(server, wire, redis):
+    """Sent again, it finds what is certainly not its own: another key is as good."""
+    def another():
+        [key] = redis("KEYS", "bs:s*")
+        redis("DEL", key)
+        redis("HSET", key, "_bs", "theirs", "_bs.rev", 1, "_bs.epoch", 0, "_bs.size", 2, "a", "x")
+    idle(server)
+    redis("FLUSHDB")
+    wire.clear()
+    wire.once(SAVE, Swallow(another))
+    visitor = server.client()
+    assert visitor.results("set=a:1") == ["ok"]
+    assert wire.count(SAVE) == 3 and redis("DBSIZE") == 2
+    assert visitor.results("get=a") == ["=1"]
+    assert sorted(redis("HGET", key, "a") for key in redis("KEYS", "bs:s*")) == [b"1", b"x"]
+
+
 def idle(server):
     """A connection that the next request finds."""
     assert server.client().results("set=a:1") == ["ok"]
@@ -328,11 +347,26 @@ def test_what_nobody_asked_for(server, wire, visitor, more):
             assert other.results("get=a") == ["=other"]
 
 
+def test_an_answer_behind_an_error(server, wire, redis):
+    """The script goes along on a connection that has nothing else to say."""
+    idle(server)
+    redis("FLUSHDB")
+    wire.clear()
+    wire.once(SAVE, Instead(b"-NOSCRIPT No matching script\r\n*1\r\n$2\r\nOK\r\n"))
+    redis("SCRIPT", "FLUSH")
+    visitor = server.client()
+    assert visitor.results("set=a:1") == ["ok"]
+    assert wire.count(b"$4\r\nEVAL\r\n") == 1 and redis("DBSIZE") == 1
+    assert visitor.results("get=a") == ["=1"]
+
+
 @pytest.mark.parametrize("reply", [
     b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\0\0\0\0", b"*-1\r\n*-1\r\n", b"$-1\r\n$-1\r\n", b"+OK\r\n+OK\r\n", b":1\r\n:1\r\n",
     b"*1\r\n$1\r\na\r\n:-1\r\n", b"*2\r\n$1\r\na\r\n:1\r\n:-1\r\n", b"*2\r\n*0\r\n*0\r\n:1\r\n",
     b"*2\r\n$3\r\n_bs\r\n$0\r\n\r\n:60000\r\n", b"*2\r\n$7\r\n_bs.rev\r\n$2\r\n-1\r\n:60000\r\n",
     b"*4\r\n$3\r\n_bs\r\n$1\r\nx\r\n$7\r\n_bs.rev\r\n$1\r\n5\r\n:9223372036854775807\r\n",
+    b"*2\r\n$2\r\nOK\r\n:9\r\n", b"*2\r\n$2\r\nOK\r\n$1\r\n9\r\n", b"*3\r\n$2\r\nOK\r\n$1\r\n9\r\n:1\r\n",
+    b"*4\r\n$2\r\nOK\r\n$1\r\n9\r\n$1\r\n9\r\n$1\r\n9\r\n", b"*1\r\n$-1\r\n", b"*3\r\n$2\r\nOK\r\n$2\r\n-9\r\n$1\r\n9\r\n",
     b"*2\r\n$1\r\na\r\n$1\r\n1\r\n$2\r\nno\r\n", b"-ERR what\r\n-ERR what\r\n", b"-\r\n-\r\n", b"$99999999999\r\n"],
     ids=lambda reply: repr(reply)[2:40])
 def test_replies_that_make_no_sense(server, wire, visitor, reply):
@@ -348,6 +382,67 @@ def test_replies_that_make_no_sense(server, wire, visitor, reply):
     wire.once(SAVE, Instead(reply))
     assert refused(visitor.probe("incr=n:1")) and wire.count(SAVE) == 1
     assert visitor.results("get=n") == ["=2"]
+
+
+def peak(server):
+    """Kilobytes of address space that a child had at most."""
+    return max(int(re.search(r"^VmPeak:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text(), re.M)[1])
+               for pid in server.children())
+
+
+@pytest.mark.parametrize("reply", [
+    b"*2000000000\r\n", b"*2147483647\r\n", b"*2\r\n*1999999999\r\n", b"*1100000\r\n", b"*99999999999\r\n",
+    b"*1000\r\n$1\r\na\r\n*1000000000\r\n:1\r\n", b"$2000000000\r\nabc", b"$2147483648\r\n", b"$9223372036854775807\r\n"],
+    ids=lambda reply: repr(reply)[2:40])
+def test_a_reply_that_announces_too_much(server, wire, visitor, reply):
+    """Nobody makes room for what has not come."""
+    before = peak(server)
+    for match, calls in (LOAD, ["get=a"]), (SAVE, ["incr=n:1"]):
+        for _ in range(2):              # a load is asked again
+            wire.once(match, Instead(reply))
+        began = time.monotonic()
+        answer = visitor.probe(*calls)
+        assert refused(answer), answer
+        assert time.monotonic() - began < 3
+        wire.rules = []
+    assert peak(server) < before + 50_000
+    assert visitor.results("get=a", "get=n") == ["=1", "=2"]
+
+
+def test_a_reply_without_end(start, redis, wire):
+    """And nobody takes in more than any record is large."""
+    patient = start(f"BSessionStore default redis://web:{PASSWORD}@127.0.0.1:{wire.port}/2 timeout=30s breaker=off\n"
+                    + on(), mpm_config=ONE_CHILD)
+    visitor = patient.client()
+    assert visitor.results("set=a:1") == ["ok"]
+    wire.hang_up()
+    before = peak(patient)
+    wire.once(LOAD, Instead(b"*2\r\n$1\r\na\r\n$500000000\r\n" + bytes(250_000_000)))
+    assert refused(visitor.probe("get=a"))
+    assert "what came is not Redis's protocol, or too much" in patient.logged("store default: load failed")
+    assert peak(patient) < before + 1_000_000
+    assert visitor.results("get=a") == ["=1"]
+
+
+def test_what_is_too_large_to_be_loaded_is_not_stored(server, wire, redis):
+    """128 MB are the most that a record may be; what is below goes there and back."""
+    assert cached(server, "cset=k:1", "cbig=k:134217729", "cget=k") == ["ok", "ENOSPC", "=1"]
+    wire.clear()
+    assert wire.count(SAVE) == 0
+
+
+def test_large_values(server, start, redis, wire):
+    """500 KB, beside 0 bytes and a number."""
+    large = start(f"BSessionStore default redis://web:{PASSWORD}@127.0.0.1:{wire.port}/2 breaker=off\n"
+                  + on("BSessionLimit size=2M"), mpm_config=ONE_CHILD)
+    visitor = large.client()
+    assert visitor.results("big=v:500000", "set=e:", "incr=n:1") == ["ok", "ok", "=1"]
+    assert visitor.results("get=v", "get=e", "incr=n:1") == ["=" + "b" * 500000, "=", "=2"]
+    assert visitor.results("big=w:500001", "rotate") == ["ok", "ok"]
+    assert visitor.results("get=w", "get=v") == ["=" + "b" * 500001, "=" + "b" * 500000]
+    assert visitor.results("big=v:0", "unset=w", "get=v") == ["ok", "ok", "="]
+    assert visitor.results("get=v", "get=e", "count") == ["=", "=", "3"]
+    assert field(redis, "_bs.size") == "4"
 
 
 def test_a_server_with_too_many_clients(server, wire, redis, visitor):

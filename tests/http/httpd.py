@@ -81,14 +81,20 @@ class Build:
                      "bsession_redis": installed / "mod_bsession_redis.so"}
 
     def _third_party(self, name, *more):
-        """Built by apxs against the installed headers and nothing else, as anybody would."""
-        for source in (TOP / "tests" / "http").glob("*.[ch]"):
+        """Built by apxs against the installed headers and nothing else, as anybody would; once, until
+        something of it changes."""
+        module = self.work / ".libs" / f"{name}.so"
+        sources = list((TOP / "tests" / "http").glob("*.[ch]"))
+        needs = [*sources, *(TOP / "include").glob("*.h"), pathlib.Path(__file__)]
+        if module.exists() and module.stat().st_mtime > max(n.stat().st_mtime for n in needs):
+            return module
+        for source in sources:
             shutil.copy(source, self.work)
         program = shutil.which("apxs") or shutil.which("apxs2")
         self._run([program, "-Wc,-Wall", "-Wc,-Wextra", "-Wc,-Wno-unused-parameter",
                    "-Wc,-Werror", "-I", str(self.include),
                    "-c", *[f"{source}.c" for source in (name, *more)]], self.work)
-        return self.work / ".libs" / f"{name}.so"
+        return module
 
     def path_of(self, name):
         """Of a module of ours, or else of httpd's."""
@@ -117,13 +123,15 @@ class Httpd:
     was told of, for a configuration that has others beside it), `{dir}`, `{port}`, `{docs}`, `{cgi}`
     in it are replaced."""
 
-    def __init__(self, build, config, mods=(), ports=1, main="", mpm_config="", cgi=None, implied=False):
+    def __init__(self, build, config, mods=(), ports=1, main="", mpm_config="", cgi=None, implied=False,
+                 env=None):
         self.build = build
         self.config = config
         self.mods = MODULES + [m for m in mods if m not in MODULES]
         self.nports = ports
         self.main = main
         self.mpm_config = mpm_config
+        self.env = env or {}            # more of its environment
         self.implied = implied          # the store that is there when no line says which is what it is about
         self.cgi_module = cgi or ("cgi" if build.mpm == "prefork" else "cgid")
         self.process = None
@@ -234,6 +242,9 @@ ScriptAlias /cgi/ {self.cgi}/
     def _command(self, *more):
         return [str(self.build.httpd), "-d", str(self.dir), "-f", str(self.dir / "httpd.conf"), *more]
 
+    def environment(self):
+        return {**self.build.environment(self.writable), **self.env}
+
     def configtest(self):
         """The status and the output of `httpd -t`."""
         self.write()
@@ -242,7 +253,7 @@ ScriptAlias /cgi/ {self.cgi}/
 
     def run(self, *more):
         """Once, with the configuration as it was written."""
-        return subprocess.run(self._command(*more), env=self.build.environment(self.writable),
+        return subprocess.run(self._command(*more), env=self.environment(),
                               capture_output=True, text=True, timeout=60)
 
     # -- running
@@ -253,7 +264,7 @@ ScriptAlias /cgi/ {self.cgi}/
             output = open(self.dir / "output", "wb")
             self.process = subprocess.Popen(self._command("-DFOREGROUND"), stdout=output,
                                             stderr=output, stdin=subprocess.DEVNULL,
-                                            env=self.build.environment(self.writable),
+                                            env=self.environment(),
                                             start_new_session=True)
             output.close()
             if wait_until(self._answer, "httpd to start", 60) == "up":

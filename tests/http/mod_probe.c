@@ -20,6 +20,7 @@
  *     open=S/T/CALLS   outside of the request: store, token, calls separated by ";"; - is NULL
  *     cache=S/N/MS ..  the general cache, and ProbeSOCache: see probe_cache.c
  *     thread=S/T/CALLS the same in another thread         closing=S/T/CALLS  when the connection ends
+ *     sslerror         leaves an error in this thread's list of OpenSSL's
  *     sload sget=K sset=K:V sunset=K ssave   mod_session's own functions
  *
  * With the header X-Read-Early the body is read by a fixup, whatever handles the request.
@@ -27,6 +28,7 @@
  * Arguments are urlencoded. Results are ok or the name of a status; values follow "=", urlencoded,
  * and what is missing is "-".
  */
+#include <dlfcn.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -211,13 +213,29 @@ static void call_pid(probe_t *p, char *arg)
     p->result = apr_psprintf(p->r->pool, "%" APR_PID_T_FMT, getpid());
 }
 
+/** As modules do that use OpenSSL and do not look what went wrong; it is somebody else's by now. */
+static void call_sslerror(probe_t *p, char *arg)
+{
+    void (*set_error)(int library, int reason, const char *format, ...);
+
+    *(void **)&set_error = dlsym(RTLD_DEFAULT, "ERR_set_error");
+    if (set_error) {
+        void (*new_error)(void);
+
+        *(void **)&new_error = dlsym(RTLD_DEFAULT, "ERR_new");
+        new_error();
+        set_error(128, 100, NULL);      /* ERR_LIB_USER */
+    }
+    p->result = set_error ? "left" : "no OpenSSL here";
+}
+
 static const probe_named_t probe_other_calls[] = {
     { "status", call_status }, { "return", call_return }, { "redirect", call_redirect },
     { "internal", call_internal }, { "sub", call_sub }, { "lookup", call_lookup },
     { "header", call_header }, { "err", call_err }, { "env", call_env }, { "seen", call_seen },
     { "flush", call_flush }, { "flushonly", call_flushonly }, { "body", call_body },
     { "bucket", call_bucket }, { "empty", call_empty }, { "wait", call_wait },
-    { "read", call_read }, { "pid", call_pid },
+    { "read", call_read }, { "pid", call_pid }, { "sslerror", call_sslerror },
     { "open", probe_open }, { "thread", probe_thread }, { "closing", probe_at_close }, { NULL, NULL }
 };
 

@@ -18,22 +18,27 @@ import ssl
 import subprocess
 import sys
 import tempfile
+import time
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "http"))
 
 from certificates import Authority  # noqa: E402
 from doubles import wait_until  # noqa: E402
-from redis_server import ACL, PASSWORD, Refused  # noqa: E402
+from redis_server import ACL, PASSWORD, SERVER, Refused  # noqa: E402
 
 # what docs/backends.md lists for the servers of a layout beside what every server needs, and for Sentinels
 LAYOUT_ACL = f"{ACL} +wait +role +asking +cluster|slots"
 SENTINEL_ACL = "+sentinel|get-master-addr-by-name"
 DOWN_AFTER = 700                        # milliseconds until a server that is silent counts as gone
+# Sentinels look around every 10 seconds, and do nothing for half a minute after they were held up for 2: these
+# look more often, and are used to a busy machine
+QUICK = 500
+PACE = ["INFO-PERIOD", QUICK, "PUBLISH-PERIOD", QUICK, "TILT-TRIGGER", 30000]
 SLOTS = 16384
 
 
 class Member:
-    """A server of a layout: redis-server, as what `lines` make of it. Its port outlives its process."""
+    """A server of a layout, which is what `lines` make of it. Its port outlives its process."""
 
     def __init__(self, where, lines, port, tls, sentinel=False):
         self.dir = where / str(port)
@@ -54,13 +59,15 @@ class Member:
 
     def start(self):
         self.process = subprocess.Popen(
-            ["redis-server", self.conf, *["--sentinel"] * self.sentinel], stdin=subprocess.DEVNULL,
+            [SERVER, self.conf, *["--sentinel"] * self.sentinel], stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL, start_new_session=True)
         wait_until(self._answers, f"{self.address} to start")
+        if self.sentinel:
+            self("SENTINEL", "DEBUG", *PACE)
 
     def _answers(self):
         if self.process.poll() is not None:
-            raise AssertionError("redis-server did not start:\n" + (self.dir / "log").read_text())
+            raise AssertionError(f"{SERVER} did not start:\n" + (self.dir / "log").read_text())
         try:
             return self("PING")
         except (OSError, Refused):
@@ -232,17 +239,21 @@ class Sentinels(Layout):
                 replica = dict(zip(replica[::2], replica[1::2]))
                 if replica["flags"] != "slave":
                     return False
-        return self.agreed() and self._in_sync(self.master())
+        master = self.master()
+        return master and self._in_sync(master)
 
     def mend(self):
         """Whoever was killed is there again, as a replica; faster than the Sentinels would make it one."""
+        gone = [m for m in self.members if m.process.poll() is not None]
         for member in self.members:
             member.resume()
-            if member.process.poll() is not None:
-                member.start()
-                if not member.sentinel and member.port != self.agreed():
-                    member("REPLICAOF", "127.0.0.1", self.agreed())
-        wait_until(self.is_whole, "the layout to be whole again", 60)
+        for member in gone:
+            member.start()
+        master = wait_until(self.agreed, "the Sentinels to agree")
+        for member in gone:
+            if not member.sentinel and member.port != master:
+                member("REPLICAOF", "127.0.0.1", master)
+        wait_until(self.is_whole, "the layout to be whole again")
 
     def named(self, sentinel):
         return int(sentinel("SENTINEL", "get-master-addr-by-name", "main")[1])
@@ -253,7 +264,32 @@ class Sentinels(Layout):
         return named.pop() if len(named) == 1 else None
 
     def master(self):
-        return next(s for s in self.servers if s.port == self.agreed())
+        """That one, if they agree."""
+        port = self.agreed()
+        return next((s for s in self.servers if s.port == port), None)
+
+    def wait_for_another(self, old):
+        """By the word of every Sentinel, and by its own."""
+        def is_there():
+            master = self.master()
+            return master and master is not old and master.role() == "master"
+        wait_until(is_there, "another master")
+
+    def hand_over(self, old):
+        """As an operator does it; a Sentinel may find no replica good enough at first."""
+        def is_accepted():
+            try:
+                return self.sentinels[1]("SENTINEL", "FAILOVER", "main")
+            except Refused:
+                return None
+        wait_until(is_accepted, "a Sentinel to begin")
+        self.wait_for_another(old)
+        wait_until(lambda: old.role() == "slave", "it to be a replica")
+
+    def pace(self, period):
+        """Four such periods, in milliseconds, are what a master of the past has until it is demoted."""
+        for s in self.sentinels:
+            s("SENTINEL", "DEBUG", "PUBLISH-PERIOD", period)
 
     @property
     def words(self):
@@ -320,7 +356,11 @@ class Cluster(Layout):
 
     def move(self, slot, to, between=None):
         """As redis-cli's reshard does it, with its keys; `between` is called half-way."""
-        source = self.owner(slot)
+        self.hand_over(slot, self.owner(slot), to, between)
+
+    @staticmethod
+    def hand_over(slot, source, to, between=None):
+        """Nobody else is asked."""
         to("CLUSTER", "SETSLOT", slot, "IMPORTING", source("CLUSTER", "MYID"))
         source("CLUSTER", "SETSLOT", slot, "MIGRATING", to("CLUSTER", "MYID"))
         if between:
@@ -342,6 +382,19 @@ class Cluster(Layout):
         wanted = str(master.port)
         return next(m for m in self.members if m.role() == "slave" and str(m("ROLE")[2]) == wanted)
 
+    def hand_over(self, old, replica):
+        """As an operator does it. Nodes do not vote twice in a row for the same slots, and what has come to
+        nothing within 5 seconds is over: it is asked for again."""
+        asked = None
+
+        def is_done():
+            nonlocal asked
+            if replica.role() == "slave" and (not asked or time.monotonic() - asked > 6):
+                replica("CLUSTER", "FAILOVER")
+                asked = time.monotonic()
+            return replica.role() == "master" and old.role() == "slave"
+        wait_until(is_done, "the failover")
+
     def forget(self, node):
         """It leaves, and its process ends."""
         name = node("CLUSTER", "MYID")
@@ -356,7 +409,7 @@ class Cluster(Layout):
             member.resume()
             if member.process.poll() is not None:
                 member.start()
-        wait_until(self.is_whole, "the Cluster to be whole again", 60)
+        wait_until(self.is_whole, "the Cluster to be whole again")
 
     @property
     def words(self):

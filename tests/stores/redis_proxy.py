@@ -66,6 +66,8 @@ class Connection:
         for s in client, self.server:
             s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.action = None
+
+    def start(self):
         for work in self._requests, self._replies:
             threading.Thread(target=self._until_closed, args=(work,), daemon=True).start()
 
@@ -138,9 +140,16 @@ class Proxy:
         while True:
             try:
                 client, _ = self.socket.accept()
-                self.connections.append(Connection(self, client))
             except OSError:
                 return                      # closed
+            try:
+                connection = Connection(self, client)
+            except OSError:
+                client.close()              # nobody is there
+                continue
+            with self.lock:                 # before its first byte goes on, hang_up() knows of it
+                self.connections.append(connection)
+            connection.start()
 
     def once(self, match, action):
         """Of the next request with these bytes in it."""
@@ -169,9 +178,10 @@ class Proxy:
 
     def hang_up(self):
         """All connections end."""
-        for connection in self.connections:
+        with self.lock:
+            gone, self.connections = self.connections, []
+        for connection in gone:
             connection.close()
-        self.connections = []
 
     def close(self):
         # wakes accept()

@@ -1,0 +1,436 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/* What of the Redis store needs no server: which slot a key falls into, who owns it, and who may
+ * have a connection. */
+
+#include <malloc.h>
+#include <stdlib.h>
+
+#include <apr_general.h>
+#include <apr_strings.h>
+#include <apr_thread_proc.h>
+#include <check.h>
+
+#include "redis_slots.h"
+
+#define LONG_AGO apr_time_from_sec(3600)
+
+static apr_pool_t   *pool;
+static redis_conf_t  conf;
+static redis_slots_t slots;
+
+static void setup(void)
+{
+    ck_assert_int_eq(apr_pool_create(&pool, NULL), APR_SUCCESS);
+    memset(&conf, 0, sizeof conf);
+    conf.layout = REDIS_CLUSTER;
+    ck_assert(redis_slots_init(&slots, &conf, pool));
+}
+
+static void teardown(void)
+{
+    apr_pool_destroy(pool);
+}
+
+static redis_address_t at(const char *host, apr_port_t port)
+{
+    redis_address_t address = { host, port, NULL };
+
+    return address;
+}
+
+/* ------------------------------------------------------------------ where a key is */
+
+START_TEST(a_key_falls_into_the_slot_that_servers_say)
+{
+    /* as a server answers CLUSTER KEYSLOT */
+    static const struct {
+        const char *key;
+        int         slot;
+    } known[] = {
+        { "", 0 }, { "123456789", 12739 }, { "foo", 12182 }, { "user1000", 3443 },
+        { "{user1000}.following", 3443 }, { "foo{}{bar}", 8363 }, { "foo{{bar}}zap", 4015 },
+        { "{bar", 4015 }, { "foo{bar}{zap}", 5061 }, { "bar", 5061 }, { "foo{bar", 15278 },
+        { "}{a}", 15495 }, { "bs:s5f0c8a31d2b74e6690aa41c7e2d8b935", 7431 }
+    };
+    apr_size_t i;
+
+    for (i = 0; i < sizeof known / sizeof *known; i++) {
+        ck_assert_int_eq(redis_cluster_slot(known[i].key, strlen(known[i].key)), known[i].slot);
+    }
+}
+END_TEST
+
+START_TEST(a_redirection_says_where)
+{
+    redis_address_t from = at("10.0.0.1", 7000), to;
+
+    ck_assert_int_eq(redis_cluster_redirection("MOVED 3999 10.0.0.2:6381", &from, &to, pool), 3999);
+    ck_assert_str_eq(to.host, "10.0.0.2");
+    ck_assert_int_eq(to.port, 6381);
+    ck_assert_int_eq(redis_cluster_redirection("ASK 0 ::1:6381", &from, &to, pool), 0);
+    ck_assert_str_eq(to.host, "::1");
+    ck_assert_int_eq(redis_cluster_redirection("MOVED 16383 node.example:1", &from, &to, pool),
+                     16383);
+    ck_assert_str_eq(to.host, "node.example");
+    /* one that does not know its own name leaves it out: it is where it was asked */
+    ck_assert_int_eq(redis_cluster_redirection("MOVED 5 :65535", &from, &to, pool), 5);
+    ck_assert_str_eq(to.host, "10.0.0.1");
+    ck_assert_int_eq(to.port, 65535);
+}
+END_TEST
+
+START_TEST(a_redirection_that_says_nothing)
+{
+    static const char *const said[] = {
+        "MOVED", "MOVED ", "MOVED 5", "MOVED 5 ", "MOVED 5 host", "MOVED 5 host:", "MOVED 5 host:0",
+        "MOVED 5 host:65536", "MOVED 5 host:-1", "MOVED -1 host:1", "MOVED 16384 host:1",
+        "MOVED 5 ?:6379", "MOVED 99999999999999999999 host:1", "MOVED 5 host:99999999999999999999"
+    };
+    redis_address_t from = at("10.0.0.1", 7000), to;
+    apr_size_t i;
+
+    for (i = 0; i < sizeof said / sizeof *said; i++) {
+        ck_assert_int_eq(redis_cluster_redirection(said[i], &from, &to, pool), -1);
+    }
+}
+END_TEST
+
+/* ------------------------------------------------------------------ who owns what */
+
+/* The slots, in even parts, of so many of these: `host` is what their addresses begin with. */
+static void owned_by(const char *host, int count)
+{
+    apr_array_header_t *ranges = apr_array_make(pool, count, sizeof(redis_range_t));
+    int i;
+
+    for (i = 0; i < count; i++) {
+        redis_range_t range = { at(apr_psprintf(pool, "%s%d", host, i), 7000),
+                                REDIS_SLOTS * i / count, REDIS_SLOTS * (i + 1) / count - 1 };
+
+        APR_ARRAY_PUSH(ranges, redis_range_t) = range;
+    }
+    redis_slots_apply(&slots, ranges);
+}
+
+static redis_node_t *node_at(const char *host)
+{
+    redis_address_t address = at(host, 7000);
+
+    return redis_slots_node_at(&slots, &address);
+}
+
+START_TEST(owners_are_those_that_were_named_last)
+{
+    redis_node_t *first;
+
+    owned_by("a", 3);
+    first = node_at("a0");
+    ck_assert_ptr_eq(slots.owner[0], first);
+    ck_assert_ptr_eq(slots.owner[5460], first);
+    ck_assert_ptr_eq(slots.owner[5461], node_at("a1"));
+    ck_assert_ptr_eq(slots.owner[REDIS_SLOTS - 1], node_at("a2"));
+    ck_assert_int_eq(first->slots, 5461);
+    ck_assert_int_eq(slots.nodes->nelts, 3);
+    owned_by("a", 2);
+    ck_assert_ptr_eq(node_at("a0"), first);
+    ck_assert_int_eq(first->slots, REDIS_SLOTS / 2);
+    ck_assert_int_eq(node_at("a2")->slots, 0);
+    redis_slots_apply(&slots, apr_array_make(pool, 1, sizeof(redis_range_t)));
+    ck_assert_ptr_null(slots.owner[0]);
+    ck_assert_int_eq(first->slots, 0);
+}
+END_TEST
+
+START_TEST(a_slot_changes_hands)
+{
+    apr_uint64_t before;
+
+    owned_by("a", 2);
+    before = redis_slots_mark(&slots);
+    redis_slots_own(&slots, 0, node_at("a0"));
+    ck_assert_uint_eq(redis_slots_mark(&slots), before);
+    redis_slots_own(&slots, 0, node_at("a1"));
+    ck_assert_uint_ne(redis_slots_mark(&slots), before);
+    ck_assert_int_eq(node_at("a0")->slots, REDIS_SLOTS / 2 - 1);
+    ck_assert_int_eq(node_at("a1")->slots, REDIS_SLOTS / 2 + 1);
+    redis_slots_own(&slots, 0, node_at("a0"));
+    ck_assert_uint_eq(redis_slots_mark(&slots), before);
+    redis_slots_own(&slots, 0, NULL);
+    ck_assert_uint_ne(redis_slots_mark(&slots), before);
+}
+END_TEST
+
+START_TEST(a_doubt_ends_when_owners_are_named)
+{
+    owned_by("a", 3);
+    node_at("a1")->doubted = 1;
+    owned_by("a", 3);
+    ck_assert_int_eq(node_at("a1")->doubted, 0);
+}
+END_TEST
+
+/* Children that know of the same owners number them alike, whoever else they knew before. */
+START_TEST(owners_have_numbers_of_their_own)
+{
+    unsigned numbers[BSESSION_NODES];
+    char taken[BSESSION_NODES] = "";
+    int i;
+
+    owned_by("n", BSESSION_NODES);
+    for (i = 0; i < BSESSION_NODES; i++) {
+        numbers[i] = node_at(apr_psprintf(pool, "n%d", i))->number;
+        ck_assert_uint_lt(numbers[i], BSESSION_NODES);
+        ck_assert_int_eq(taken[numbers[i]]++, 0);
+    }
+    teardown();
+    setup();
+    owned_by("m", 40);
+    owned_by("n", BSESSION_NODES);
+    for (i = 0; i < BSESSION_NODES; i++) {
+        ck_assert_uint_eq(node_at(apr_psprintf(pool, "n%d", i))->number, numbers[i]);
+    }
+    owned_by("n", 3 * BSESSION_NODES);
+    for (i = 0; i < 3 * BSESSION_NODES; i++) {
+        ck_assert_uint_lt(node_at(apr_psprintf(pool, "n%d", i))->number, BSESSION_NODES);
+    }
+}
+END_TEST
+
+/* ------------------------------------------------------------------ who goes */
+
+START_TEST(a_node_goes_when_nobody_needs_it)
+{
+    redis_node_t *used, *late;
+
+    owned_by("a", 3);
+    used = node_at("a0");
+    late = node_at("a1");
+    used->users = 1;
+    owned_by("b", 1);
+    node_at("a0")->used = node_at("a2")->used = node_at("b0")->used = apr_time_now() - LONG_AGO;
+    redis_slots_sweep(&slots);
+    ck_assert_int_eq(slots.nodes->nelts, 3);        /* a2 has gone */
+    ck_assert_ptr_eq(node_at("a0"), used);
+    ck_assert_ptr_eq(node_at("a1"), late);          /* nobody had use for it, but only since now */
+    used->users = 0;
+    late->used -= LONG_AGO;
+    redis_slots_sweep(&slots);
+    ck_assert_int_eq(slots.nodes->nelts, 1);
+    ck_assert_ptr_eq(slots.owner[0], node_at("b0"));
+}
+END_TEST
+
+static void link_was_used(redis_node_t *node)
+{
+    bsession_call_t call = { .pool = pool };
+    redis_link_t *link;
+
+    ck_assert_int_eq(redis_node_acquire(node, &link, &call), APR_SUCCESS);
+    redis_node_release(node, link);
+}
+
+/* Failovers to servers that nobody has seen before, on and on. */
+START_TEST(a_child_does_not_grow)
+{
+    apr_pool_t *process = pool;
+    size_t before = 0;
+    int i;
+
+    for (i = 0; i < 3000; i++) {
+        redis_node_t *old = slots.owner[0];
+
+        if (i == 300) {
+            before = mallinfo2().uordblks;
+        }
+        apr_pool_create(&pool, process);
+        owned_by(apr_psprintf(pool, "host-%d-", i), 3);
+        link_was_used(slots.owner[0]);
+        apr_pool_destroy(pool);
+        if (old) {
+            old->used -= LONG_AGO;
+        }
+    }
+    pool = process;
+    redis_slots_sweep(&slots);
+    ck_assert_uint_lt(mallinfo2().uordblks, before + 65536);
+}
+END_TEST
+
+/* ------------------------------------------------------------------ connections */
+
+static redis_node_t *narrow_node(void)
+{
+    static redis_address_t address = { "127.0.0.1", 1, NULL };
+    redis_node_t *node;
+
+    conf.pool = 1;
+    conf.login.connect_timeout = apr_time_from_sec(50);
+    node = redis_node_make(&conf, &address, pool);
+    ck_assert_ptr_nonnull(node);
+    return node;
+}
+
+static bsession_call_t call_until(apr_interval_time_t left)
+{
+    bsession_call_t call = { .pool = pool, .deadline = apr_time_now() + left };
+
+    return call;
+}
+
+START_TEST(nobody_waits_for_a_connection_beyond_the_deadline)
+{
+    redis_node_t *node = narrow_node();
+    bsession_call_t call = call_until(apr_time_from_msec(100));
+    redis_link_t *link, *none;
+
+    ck_assert_int_eq(redis_node_acquire(node, &link, &call), APR_SUCCESS);
+    ck_assert_int_eq(redis_node_acquire(node, &none, &call), APR_TIMEUP);
+    ck_assert_int_ge(apr_time_now(), call.deadline);
+    ck_assert_int_lt(apr_time_now(), call.deadline + apr_time_from_sec(10));
+    ck_assert_str_eq(call.why, "127.0.0.1:1: all connections of pool=1 are in use");
+    call = call_until(-1);
+    ck_assert_int_eq(redis_node_acquire(node, &none, &call), APR_TIMEUP);
+    redis_node_release(node, link);
+    ck_assert_int_eq(redis_node_acquire(node, &none, &call), APR_SUCCESS);
+    ck_assert_ptr_eq(link, none);
+    redis_node_release(node, link);
+}
+END_TEST
+
+typedef struct {
+    redis_node_t *node;
+    redis_link_t *link;
+} lender_t;
+
+static void *APR_THREAD_FUNC lend(apr_thread_t *thread, void *data)
+{
+    lender_t *lender = data;
+
+    apr_sleep(apr_time_from_msec(50));
+    redis_node_release(lender->node, lender->link);
+    apr_thread_exit(thread, APR_SUCCESS);
+    return NULL;
+}
+
+START_TEST(whoever_waits_gets_what_is_given_back)
+{
+    redis_node_t *node = narrow_node();
+    bsession_call_t call = call_until(apr_time_from_sec(30));
+    lender_t lender = { node, NULL };
+    apr_thread_t *thread;
+    apr_status_t status;
+    redis_link_t *link;
+
+    ck_assert_int_eq(redis_node_acquire(node, &lender.link, &call), APR_SUCCESS);
+    ck_assert_int_eq(apr_thread_create(&thread, NULL, lend, &lender, pool), APR_SUCCESS);
+    ck_assert_int_eq(redis_node_acquire(node, &link, &call), APR_SUCCESS);
+    ck_assert_int_lt(apr_time_now(), call.deadline - apr_time_from_sec(10));
+    apr_thread_join(&status, thread);
+    redis_node_release(node, link);
+}
+END_TEST
+
+/* ------------------------------------------------------------------ one connection */
+
+/* Somewhere that takes connections and says nothing. */
+static redis_address_t silent_server(void)
+{
+    apr_sockaddr_t *here;
+    apr_socket_t *socket;
+
+    apr_sockaddr_info_get(&here, "127.0.0.1", APR_INET, 0, 0, pool);
+    ck_assert_int_eq(apr_socket_create(&socket, APR_INET, SOCK_STREAM, APR_PROTO_TCP, pool),
+                     APR_SUCCESS);
+    ck_assert_int_eq(apr_socket_bind(socket, here), APR_SUCCESS);
+    ck_assert_int_eq(apr_socket_listen(socket, 5), APR_SUCCESS);
+    apr_socket_addr_get(&here, APR_LOCAL, socket);
+    return at("127.0.0.1", here->port);
+}
+
+START_TEST(what_waits_for_an_answer_serves_nobody_else)
+{
+    redis_address_t address = silent_server();
+    redis_word_t ping = redis_word("PING");
+    bsession_call_t call = call_until(apr_time_from_sec(5));
+    redis_node_t *node;
+    redis_link_t *link;
+    int send;
+
+    conf.login.connect_timeout = apr_time_from_sec(5);
+    node = redis_node_make(&conf, &address, pool);
+    for (send = 0; send < 2; send++) {
+        ck_assert_int_eq(redis_node_acquire(node, &link, &call), APR_SUCCESS);
+        ck_assert(!redis_link_is_open(link));
+        ck_assert_int_eq(redis_link_ready(link, &call), APR_SUCCESS);
+        ck_assert(redis_link_is_clean(link));
+        ck_assert_int_eq(redis_link_add(link, &ping, 1), APR_SUCCESS);
+        ck_assert(!redis_link_is_clean(link));
+        if (send) {
+            ck_assert_int_eq(redis_link_send(link, &call), APR_SUCCESS);
+            ck_assert(!redis_link_is_clean(link));
+        }
+        redis_node_release(node, link);
+    }
+    ck_assert_int_eq(redis_node_acquire(node, &link, &call), APR_SUCCESS);
+    ck_assert_int_eq(redis_link_ready(link, &call), APR_SUCCESS);
+    redis_node_release(node, link);
+    ck_assert_int_eq(redis_node_acquire(node, &link, &call), APR_SUCCESS);
+    ck_assert(redis_link_is_open(link));
+    redis_node_release(node, link);
+}
+END_TEST
+
+/* AUTH goes first, and its answer is due. */
+START_TEST(what_has_not_said_who_it_is_serves_nobody_else)
+{
+    redis_address_t address = silent_server();
+    bsession_call_t call = call_until(apr_time_from_msec(100));
+    redis_link_t *link;
+    apr_pool_t *own;
+
+    conf.login.connect_timeout = apr_time_from_sec(5);
+    conf.login.password = "pass";
+    apr_pool_create(&own, pool);
+    link = redis_link_make(&address, &conf.login, own);
+    ck_assert_int_eq(redis_link_ready(link, &call), APR_SUCCESS);
+    ck_assert(!redis_link_is_settled(link));
+    ck_assert_int_eq(redis_link_send(link, &call), APR_SUCCESS);
+    ck_assert(!redis_link_is_clean(link));
+    ck_assert_int_eq(redis_link_settle(link, &call), APR_TIMEUP);
+    ck_assert(!redis_link_is_open(link));
+    redis_link_free(link);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("redis");
+    TCase *tests = tcase_create("slots, nodes and connections");
+    SRunner *runner;
+    int failed;
+
+    apr_initialize();
+    tcase_add_checked_fixture(tests, setup, teardown);
+    tcase_set_timeout(tests, 60);
+    tcase_add_test(tests, a_key_falls_into_the_slot_that_servers_say);
+    tcase_add_test(tests, a_redirection_says_where);
+    tcase_add_test(tests, a_redirection_that_says_nothing);
+    tcase_add_test(tests, owners_are_those_that_were_named_last);
+    tcase_add_test(tests, a_slot_changes_hands);
+    tcase_add_test(tests, a_doubt_ends_when_owners_are_named);
+    tcase_add_test(tests, owners_have_numbers_of_their_own);
+    tcase_add_test(tests, a_node_goes_when_nobody_needs_it);
+    tcase_add_test(tests, a_child_does_not_grow);
+    tcase_add_test(tests, nobody_waits_for_a_connection_beyond_the_deadline);
+    tcase_add_test(tests, whoever_waits_gets_what_is_given_back);
+    tcase_add_test(tests, what_waits_for_an_answer_serves_nobody_else);
+    tcase_add_test(tests, what_has_not_said_who_it_is_serves_nobody_else);
+    suite_add_tcase(suite, tests);
+    runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    apr_terminate();
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
