@@ -14,11 +14,6 @@
 
 /* ------------------------------------------------------------------ configuration and start */
 
-const char *dbd_driver_wrong(const char *driver)
-{
-    return dbd_dialect_of(driver) ? NULL : "pgsql, sqlite3 or mysql";
-}
-
 static int is_table_name(const char *name)
 {
     const char *c = name;
@@ -31,7 +26,7 @@ static int is_table_name(const char *name)
 
 const char *dbd_create(bsession_backend_t **backend, const char *url,
                        const bsession_options_t *options, const bsession_services_t *services,
-                       const dbd_source_t *source, apr_pool_t *pconf)
+                       const char *driver, const dbd_source_t *source, apr_pool_t *pconf)
 {
     static const char *const known[] = { "table", NULL };
     bsession_backend_t *made = apr_pcalloc(pconf, sizeof *made);
@@ -39,6 +34,11 @@ const char *dbd_create(bsession_backend_t **backend, const char *url,
 
     if (strcmp(url, "dbd:") != 0) {
         return "the URL is just dbd: and the database that of DBDriver and DBDParams";
+    }
+    made->dialect = dbd_dialect_of(driver);
+    if (!made->dialect) {
+        return apr_psprintf(pconf, "dbd: does not speak to DBDriver %s; expected pgsql, sqlite3 or "
+                            "mysql", driver);
     }
     if (table && !is_table_name(table)) {
         return apr_psprintf(pconf, "table=%s: expected a name of letters, digits and _, of %d at "
@@ -64,12 +64,10 @@ apr_status_t dbd_child_init(bsession_backend_t *backend, apr_pool_t *pchild, bse
 {
     int most = backend->source->most();
 
+    (void)call;
     backend->gate = dbd_gate_make(most < 1 ? 1 : most > DBD_CONNECTIONS_MOST ? DBD_CONNECTIONS_MOST
-                                  : most, pchild);
-    if (!backend->gate) {
-        apr_cpystrn(call->why, "no lock could be made", sizeof call->why);
-        return APR_ENOMEM;
-    }
+                                  : most, backend->dialect->is_server, pchild,
+                                  backend->services->process_pool);
     return APR_SUCCESS;
 }
 

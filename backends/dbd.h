@@ -32,13 +32,10 @@ typedef struct {
     void (*release)(dbd_connection_t *connection);
 } dbd_source_t;
 
-/** What is behind a provider's create. */
+/** What is behind a provider's create. `driver`: that of all connections of the source. */
 const char *dbd_create(bsession_backend_t **backend, const char *url,
                        const bsession_options_t *options, const bsession_services_t *services,
-                       const dbd_source_t *source, apr_pool_t *pconf);
-
-/** NULL, or which drivers there are: whether this one is known. */
-const char *dbd_driver_wrong(const char *driver);
+                       const char *driver, const dbd_source_t *source, apr_pool_t *pconf);
 
 apr_status_t dbd_open(bsession_backend_t *backend, apr_int64_t uid, apr_int64_t gid,
                       bsession_call_t *call);

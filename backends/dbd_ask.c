@@ -58,7 +58,7 @@ static dbd_outcome_t ask_once(dbd_session_t *session, const dbd_question_t *ques
     dbd_outcome_t outcome;
 
     *begun = 0;
-    if (session->dialect->pings && session->greeted && !question->reads
+    if (session->dialect->is_server && session->greeted && !question->reads
         && apr_time_now() - session->answered > ASK_IDLE && !dbd_session_is_alive(session, pool)) {
         dbd_session_forget(session);
         return DBD_LOST;
@@ -121,11 +121,10 @@ static apr_status_t ask(bsession_backend_t *backend, const dbd_question_t *quest
             apr_cpystrn(call->why, "no connection to the database can be had", sizeof call->why);
             return APR_EGENERAL;
         }
-        session = dbd_session_of(&connection, backend->table, call->pool);
+        session = dbd_session_of(&connection, backend->dialect, backend->table, call->pool);
         if (!session) {
             backend->source->release(&connection);
-            apr_cpystrn(call->why, "no memory, or another driver than at the start",
-                        sizeof call->why);
+            apr_cpystrn(call->why, "no memory", sizeof call->why);
             return APR_ENOMEM;
         }
         outcome = ask_once(session, question, answer, &begun, &sentence, call->pool);
@@ -134,7 +133,7 @@ static apr_status_t ask(bsession_backend_t *backend, const dbd_question_t *quest
     if (outcome != DBD_DONE) {
         apr_cpystrn(call->why, ask_why(outcome, sentence), sizeof call->why);
     }
-    return outcome == DBD_DONE ? APR_SUCCESS : APR_EGENERAL;
+    return outcome == DBD_DONE ? APR_SUCCESS : outcome == DBD_AGAIN ? APR_EBUSY : APR_EGENERAL;
 }
 
 apr_status_t dbd_ask(bsession_backend_t *backend, const dbd_question_t *question,
@@ -149,9 +148,9 @@ apr_status_t dbd_ask(bsession_backend_t *backend, const dbd_question_t *question
                     sizeof call->why);
         return APR_EGENERAL;
     }
-    place = dbd_gate_enter(backend->gate, call);
-    if (place < 0) {
-        return APR_TIMEUP;
+    status = dbd_gate_enter(backend->gate, &place, call);
+    if (status != APR_SUCCESS) {
+        return status;
     }
     status = ask(backend, question, answer, call);
     dbd_gate_leave(backend->gate, place);

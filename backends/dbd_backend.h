@@ -15,6 +15,7 @@
 struct bsession_backend_t {
     const bsession_services_t *services;
     const dbd_source_t        *source;
+    const dbd_dialect_t       *dialect;
     const char                *table;
     dbd_gate_t                *gate;    /* of this child; NULL in the parent, which has no
                                            connections */
@@ -22,6 +23,7 @@ struct bsession_backend_t {
 
 /**
  * Asks, again where that is harmless, until the call's deadline. APR_SUCCESS: there is an answer.
+ * APR_EBUSY: others were in the way all the time. APR_EOF: the process ends.
  *
  * What failed and was surely not done is done again: the statements were those of an earlier
  * connection, somebody else held a lock. Where a connection was lost in the middle, only a question

@@ -140,7 +140,7 @@ static const dbd_dialect_t dialects[] = {
         .now = "CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS bigint)",
         .data = "encode(data, 'hex')",
         .hex = 1,
-        .pings = 1,
+        .is_server = 1,
         .layout = "CREATE TABLE IF NOT EXISTS {table} ("
                   "id varchar(33) COLLATE \"C\" PRIMARY KEY, revision bigint NOT NULL, "
                   "expires bigint NOT NULL, data bytea NOT NULL); "
@@ -157,7 +157,7 @@ static const dbd_dialect_t dialects[] = {
         .now = "CAST((julianday('now') - 2440587.5) * 86400000000 AS integer)",
         .data = "data",
         /* the driver's own wait is for a tenth of a second at a time, up to sixteen times */
-        .greeting = "PRAGMA busy_timeout = 100",
+        .greeting = "PRAGMA busy_timeout = 50",
         .layout = "CREATE TABLE IF NOT EXISTS {table} (id varchar(33) NOT NULL PRIMARY KEY, "
                   "revision integer NOT NULL, expires integer NOT NULL, data blob NOT NULL); "
                   "CREATE INDEX IF NOT EXISTS {table}_expires ON {table} (expires)",
@@ -172,7 +172,7 @@ static const dbd_dialect_t dialects[] = {
         .driver = "mysql",
         .now = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))",
         .data = "data",
-        .pings = 1,
+        .is_server = 1,
         .layout = "CREATE TABLE IF NOT EXISTS {table} ("
                   "id varchar(33) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY, "
                   "revision bigint NOT NULL, expires bigint NOT NULL, data mediumblob NOT NULL, "

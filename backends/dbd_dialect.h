@@ -33,8 +33,8 @@ typedef enum {
 #define DBD_SWEEP_ROWS  100
 #define DBD_COUNT_LIMIT 10001
 
-/** A life is how long it is still to last, 0 for ever, and this, negative, where what is stored stays.
- *  One that is longer, or over for longer, makes no difference. */
+/** A life is how long it is still to last; 0, or a life that is longer than this, is for ever, and
+ *  one that has been over for longer leaves what is stored as it is. */
 #define DBD_LIFE_MOST (APR_INT64_C(1) << 61)
 
 /** What a failure says of the statement. */
@@ -52,7 +52,7 @@ typedef struct {
     const char *now;
     const char *data;           /* the column, as it is read */
     int         hex;            /* it is read so */
-    int         pings;          /* an idle connection may have been closed */
+    int         is_server;      /* which may stop, or close a connection that is idle */
     const char *greeting;       /* said on each new connection, or NULL */
     const char *layout;         /* makes the table and its index */
     const char *create, *put, *sweep;

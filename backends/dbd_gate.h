@@ -8,6 +8,9 @@
  * many go in as there are connections; the others wait until their deadline; and once one has been
  * held for longer than its deadline allows, all others are turned back at once. Those failures
  * are what the circuit breaker counts.
+ *
+ * A process that ends closes the gate, and waits for a while for those inside to leave: their
+ * connections go with the process's pool.
  */
 #ifndef DBD_GATE_H
 #define DBD_GATE_H
@@ -16,11 +19,14 @@
 
 typedef struct dbd_gate_t dbd_gate_t;
 
-/** NULL: out of memory. */
-dbd_gate_t *dbd_gate_make(int most, apr_pool_t *pool);
+/** @param holds    there is a server that may stop and hold who asks
+ *  @param pchild   closes it when it is destroyed
+ *  @param process  outlives all threads, those of mod_watchdog too */
+dbd_gate_t *dbd_gate_make(int most, int holds, apr_pool_t *pchild, apr_pool_t *process);
 
-/** A place to be given back, or -1 with call->why. */
-int  dbd_gate_enter(dbd_gate_t *gate, bsession_call_t *call);
-void dbd_gate_leave(dbd_gate_t *gate, int place);
+/** APR_SUCCESS: there is a place, to be given back. APR_EOF: it is closed; otherwise call->why says
+ *  why not. */
+apr_status_t dbd_gate_enter(dbd_gate_t *gate, int *place, bsession_call_t *call);
+void         dbd_gate_leave(dbd_gate_t *gate, int place);
 
 #endif

@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <strings.h>
 
-#include <apr_strings.h>
-
 #include "httpd.h"
 #include "http_config.h"
 #include "http_log.h"
@@ -86,7 +84,7 @@ static const char *create(bsession_backend_t **backend, const char *name, const 
                           const bsession_options_t *options, const bsession_services_t *services,
                           apr_pool_t *pconf)
 {
-    const char *driver, *expected;
+    const char *driver;
 
     (void)name;
     if (!APR_RETRIEVE_OPTIONAL_FN(ap_dbd_open)) {
@@ -96,12 +94,7 @@ static const char *create(bsession_backend_t **backend, const char *name, const 
     if (!driver || !main_server_says("DBDParams", pconf)) {
         return "dbd: needs DBDriver and DBDParams in the main server, outside of any <VirtualHost>";
     }
-    expected = dbd_driver_wrong(driver);
-    if (expected) {
-        return apr_psprintf(pconf, "dbd: does not speak to DBDriver %s; expected %s", driver,
-                            expected);
-    }
-    return dbd_create(backend, url, options, services, &source, pconf);
+    return dbd_create(backend, url, options, services, driver, &source, pconf);
 }
 
 static const bsession_provider_t provider = DBD_PROVIDER(create);

@@ -70,8 +70,8 @@ apr_status_t dbd_scan(bsession_backend_t *backend, char space, bsession_cursor_t
     return status;
 }
 
-/** Statements of a hundred rows each, so that none holds others up. Where the last one ended is where
- *  the table's index begins. */
+/** Statements of a hundred rows each, so that none holds others up; what is in the way can be swept
+ *  later. Where the last one ended is where the table's index begins. */
 apr_status_t dbd_sweep(bsession_backend_t *backend, apr_time_t now, bsession_call_t *call)
 {
     apr_int64_t skew = now - apr_time_now();
@@ -82,6 +82,10 @@ apr_status_t dbd_sweep(bsession_backend_t *backend, apr_time_t now, bsession_cal
 
     do {
         status = dbd_ask(backend, &question, &answer, call);
+        if (status == APR_EBUSY || status == APR_EOF) {
+            call->why[0] = '\0';
+            return APR_INCOMPLETE;
+        }
         if (status != APR_SUCCESS) {
             return status;
         }

@@ -15,8 +15,8 @@
 
 /* ------------------------------------------------------------------ life */
 
-dbd_session_t *dbd_session_of(const dbd_connection_t *connection, const char *table,
-                              apr_pool_t *scratch)
+dbd_session_t *dbd_session_of(const dbd_connection_t *connection, const dbd_dialect_t *dialect,
+                              const char *table, apr_pool_t *scratch)
 {
     const char *label = apr_pstrcat(scratch, "bsession_dbd ", table, NULL);
     dbd_session_t *session;
@@ -29,11 +29,11 @@ dbd_session_t *dbd_session_of(const dbd_connection_t *connection, const char *ta
         return session;
     }
     session = apr_pcalloc(connection->pool, sizeof *session);
-    session->dialect = dbd_dialect_of(apr_dbd_name(connection->driver));
+    session->dialect = dialect;
     session->table = apr_pstrdup(connection->pool, table);
     session->connection = *connection;
     /* goes before the connection's own cleanup closes it */
-    if (!session->dialect || apr_pool_create(&session->pool, connection->pool) != APR_SUCCESS) {
+    if (apr_pool_create(&session->pool, connection->pool) != APR_SUCCESS) {
         return NULL;
     }
     apr_pool_tag(session->pool, "bsession_dbd statements");
@@ -244,8 +244,7 @@ static apr_int64_t life_of(apr_time_t expires)
         return -DBD_LIFE_MOST;
     }
     life = expires - apr_time_now();
-    return life > DBD_LIFE_MOST ? DBD_LIFE_MOST : life < -DBD_LIFE_MOST ? -DBD_LIFE_MOST
-         : life ? life : -1;
+    return life > DBD_LIFE_MOST ? 0 : life < -DBD_LIFE_MOST ? -DBD_LIFE_MOST : life ? life : -1;
 }
 
 dbd_outcome_t dbd_session_run(dbd_session_t *session, const dbd_question_t *question,

@@ -50,9 +50,9 @@ typedef struct {
                                            changed is sure, that none were may be our own doing */
 } dbd_answer_t;
 
-/** What is known of the connection; made where nothing is yet. NULL: no such driver, no memory. */
-dbd_session_t *dbd_session_of(const dbd_connection_t *connection, const char *table,
-                              apr_pool_t *scratch);
+/** What is known of the connection; made where nothing is yet. NULL: no memory. */
+dbd_session_t *dbd_session_of(const dbd_connection_t *connection, const dbd_dialect_t *dialect,
+                              const char *table, apr_pool_t *scratch);
 
 /** Prepares what is not prepared, makes the table where it is missing, and asks. `sentence` is set
  *  where there is something to say, and names neither database nor user nor key. */

@@ -99,9 +99,13 @@ static const char *create(bsession_backend_t **made, const char *name, const cha
                           const bsession_options_t *options, const bsession_services_t *services,
                           apr_pool_t *pconf)
 {
+    const char *driver = getenv("DBD_DRIVER");
+
     (void)name;
     apr_dbd_init(pconf);
-    return dbd_create(made, url, options, services, &source, pconf);
+    return driver && getenv("DBD_PARAMS")
+         ? dbd_create(made, url, options, services, driver, &source, pconf)
+         : "DBD_DRIVER and DBD_PARAMS must be in the environment";
 }
 
 static apr_status_t child_init(bsession_backend_t *one, apr_pool_t *pchild, bsession_call_t *call)

@@ -67,8 +67,7 @@ def told_more(load, by=40):
 
 def healed(load):
     """All visitors are told of new numbers."""
-    before = [v.told for v in load.visitors]
-    wait_until(lambda: all(v.told > told for v, told in zip(load.visitors, before)), "the visitors to be served")
+    wait_until(load.goes_on(1), "the visitors to be served")
 
 
 def opened(server):
@@ -76,11 +75,11 @@ def opened(server):
 
 
 def test_killed_and_started_again(server, database):
-    with Load(server, patience=PATIENCE) as load:
+    with Load(server, visitors=4, patience=PATIENCE) as load:
         told_more(load)
         database.kill()
         opened(server)
-        assert load.refused()
+        wait_until(load.refused, "a request to fail")
         database.start()
         healed(load)
     assert_states(server, most=20)
@@ -107,7 +106,7 @@ def test_a_first_save_after_it(server, database):
 
 def test_connections_that_are_killed(server, database):
     """Under load. Who loses one in the middle of an increment may be told that it is not known."""
-    with Load(server, patience=PATIENCE) as load:
+    with Load(server, visitors=4, patience=PATIENCE) as load:
         for _ in range(20):
             told_more(load, 10)
             if database.driver == "pgsql":
@@ -125,7 +124,7 @@ def test_connections_that_are_killed(server, database):
 
 
 def test_stopped_for_longer_than_the_time_out(server, database):
-    with Load(server, patience=PATIENCE) as load:
+    with Load(server, visitors=4, patience=PATIENCE) as load:
         told_more(load)
         database.pause()
         opened(server)
