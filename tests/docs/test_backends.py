@@ -1,5 +1,5 @@
-"""docs/backends.md: its options are those of the code, its ACL is the one that is tested, and what it shows of
-Redis is what is there."""
+"""docs/backends.md: its options are those of the code, its ACL is the one that is tested, what it shows of Redis is
+what is there, and its tables are those that the code makes."""
 import re
 import sys
 
@@ -75,3 +75,25 @@ def test_the_user_can_and_what_lies_there_is_as_shown(server, redis):
     for name in ("user", "visits", "_bs.epoch", "_bs.size"):
         assert told[name] == there[name].decode()
     assert running.surprises() == []
+
+
+def sql_of_the_code(driver):
+    """The layout in dbd_dialect.c: adjacent strings of C."""
+    text = (TOP / "backends" / "dbd_dialect.c").read_text()
+    layout = re.search(r"\.layout = (.*?),\n        \.", text[text.index(f'.driver = "{driver}"'):], re.S)[1]
+    strings = re.findall(r'"((?:[^"\\]|\\.)*)"', layout)
+    return "".join(strings).replace('\\"', '"').replace("{table}", "bsession")
+
+
+@pytest.mark.parametrize("driver,heading", [("pgsql", "In PostgreSQL\n"), ("mysql", "in MariaDB\n"),
+                                            ("sqlite3", "and in SQLite\n")])
+def test_the_tables_are_those_of_the_code(driver, heading):
+    told = re.search(r"```sql\n(.*?)```", PAGE[PAGE.index(heading):], re.S)[1]
+    assert " ".join(told.split()).replace("( ", "(") == sql_of_the_code(driver)
+
+
+def test_sqls_option_is_the_only_one():
+    code = (TOP / "backends" / "dbd.c").read_text()
+    known = re.findall(r'"(\w+)"', re.search(r"known\[\] = \{(.*?)\}", code, re.S)[1])
+    table = re.search(r"(?s)^\| option \|.*?\n\n", PAGE[PAGE.index("## SQL"):], re.M)[0]
+    assert re.findall(r"^\| `(\w+)=`", table, re.M) == known
