@@ -11,7 +11,10 @@ chmod -R u+w .
     mod_bsession.c core/*.c hooks/*.c backends/file*.c backends/memory*.c >log 2>&1 &&
     [ -f .libs/mod_bsession.so ] &&
     "${APXS:-apxs}" -c -Wc,-fvisibility=hidden -Iinclude bridges/*.c >>log 2>&1 &&
-    [ -f bridges/.libs/mod_session_bsession.so ] || { cat log; exit 1; }
+    [ -f bridges/.libs/mod_session_bsession.so ] &&
+    "${APXS:-apxs}" -c -n bsession_dbd -o mod_bsession_dbd.la -Wc,-fvisibility=hidden -Iinclude \
+        backends/dbd*.c >>log 2>&1 &&
+    [ -f .libs/mod_bsession_dbd.so ] || { cat log; exit 1; }
 
 # has HEADER LIBRARY: a client library may be missing, and the module with it
 has() {

@@ -18,6 +18,7 @@ exports() {
 
 exports bsession
 exports session_bsession
+exports bsession_dbd
 # configure leaves out what has no client library
 [ ! -f mod_bsession_memcached.la ] || exports bsession_memcached
 [ ! -f mod_bsession_redis.la ] || exports bsession_redis

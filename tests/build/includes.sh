@@ -34,7 +34,9 @@ bare() {
 httpd='httpd.h
 http_config.h
 http_log.h
-ap_provider.h'
+http_main.h
+ap_provider.h
+mod_dbd.h'
 
 complaints=$(
     allow "$(headers include)" include/*.h

@@ -15,8 +15,8 @@ import httpd  # noqa: E402
 # one changes nothing then
 MODULES = ["rewrite", "include", "proxy", "proxy_http", "proxy_fcgi", "proxy_uwsgi", "session",
            "session_bsession", "request", "auth_form", "authn_core", "authn_file", "authz_user",
-           "allowmethods", "authn_socache", "ssl", "cache", "cache_socache", "bsession_memcached",
-           "bsession_redis"]
+           "allowmethods", "authn_socache", "ssl", "cache", "cache_socache", "dbd", "bsession_dbd",
+           "bsession_memcached", "bsession_redis"]
 
 
 @pytest.fixture(scope="session")

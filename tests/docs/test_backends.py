@@ -1,5 +1,5 @@
-"""docs/backends.md: its options are those of the code, its ACL is the one that is tested, and what it shows of
-files and of Redis is what is there."""
+"""docs/backends.md: its options are those of the code, its ACL is the one that is tested, what it shows of
+files and of Redis is what is there, and its tables are those that the code makes."""
 import pathlib
 import re
 import shutil
@@ -29,7 +29,8 @@ SITE = """<Location />
 # heading -> where its options stand in the code
 OPTIONS = {"Files": ("file.c", r"\bknown\[\] = \{(.*?)\}"),
            "Memcached": ("memcached_conf.c", r"mc_options\[\] = \{(.*?)\}"),
-           "Redis": ("redis_conf.c", r"redis_options\[\] = \{(.*?)\}")}
+           "Redis": ("redis_conf.c", r"redis_options\[\] = \{(.*?)\}"),
+           "SQL": ("dbd.c", r"\bknown\[\] = \{(.*?)\}")}
 
 
 def options_of_the_code(heading):
@@ -110,3 +111,18 @@ def test_the_user_can_and_what_lies_there_is_as_shown(server, redis):
     for name in ("user", "visits", "_bs.epoch", "_bs.size"):
         assert told[name] == there[name].decode()
     assert running.surprises() == []
+
+
+def sql_of_the_code(driver):
+    """The layout in dbd_dialect.c: adjacent strings of C."""
+    text = (TOP / "backends" / "dbd_dialect.c").read_text()
+    layout = re.search(r"\.layout = (.*?),\n        \.", text[text.index(f'.driver = "{driver}"'):], re.S)[1]
+    strings = re.findall(r'"((?:[^"\\]|\\.)*)"', layout)
+    return "".join(strings).replace('\\"', '"').replace("{table}", "bsession")
+
+
+@pytest.mark.parametrize("driver,heading", [("pgsql", "In PostgreSQL\n"), ("mysql", "in MariaDB\n"),
+                                            ("sqlite3", "and in SQLite\n")])
+def test_the_tables_are_those_of_the_code(driver, heading):
+    told = re.search(r"```sql\n(.*?)```", PAGE[PAGE.index(heading):], re.S)[1]
+    assert " ".join(told.split()).replace("( ", "(") == sql_of_the_code(driver)

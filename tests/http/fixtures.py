@@ -12,9 +12,11 @@ import file_directory  # noqa: E402
 import httpd  # noqa: E402
 import memcached_server  # noqa: E402
 import redis_server  # noqa: E402
+import sql_servers  # noqa: E402
 
 # a store that a run names by its scheme alone is started for it
-STARTED = {"file:": (file_directory, None), "memcached:": (memcached_server, "tcp"),
+STARTED = {"dbd:": (sql_servers, "pgsql"), "dbd:mysql": (sql_servers, "mysql"), "dbd:sqlite": (sql_servers, "sqlite"),
+           "file:": (file_directory, None), "memcached:": (memcached_server, "tcp"),
            "redis:": (redis_server, "tcp"), "rediss:": (redis_server, "tls"), "redis+unix:": (redis_server, "unix")}
 
 
@@ -22,25 +24,27 @@ def pytest_addoption(parser):
     parser.addoption("--build", default="build", help="the build directory under test")
     parser.addoption("--mpm", default="event", choices=["event", "worker", "prefork"])
     parser.addoption("--store", help="what the store `default` is, such as \"memory: size=8M\", where a "
-                     "test does not say; of a scheme alone, such as redis:, what it needs is started")
+                     "test does not say; of a scheme alone, such as redis:, dbd: (PostgreSQL), dbd:mysql or "
+                     "dbd:sqlite, what it needs is started")
     parser.addoption("--full", action="store_true", help="the numbers of the design, which take long")
 
 
 @pytest.fixture(scope="session")
 def store_words(request):
+    """Of a BSessionStore line, and other lines that this one needs."""
     scheme, *options = (request.config.getoption("--store") or "").split() or [None]
     if scheme not in STARTED:
-        yield request.config.getoption("--store")
+        yield request.config.getoption("--store"), ""
         return
     module, how = STARTED[scheme]
     server, words = module.start_as(how)
-    yield " ".join([words, *options])
+    yield " ".join([words, *options]), getattr(server, "lines", str)()
     server.stop()
 
 
 @pytest.fixture(scope="session")
 def build(request, store_words):
-    built = httpd.Build(request.config.getoption("--build"), request.config.getoption("--mpm"), store_words)
+    built = httpd.Build(request.config.getoption("--build"), request.config.getoption("--mpm"), *store_words)
     built.install()
     return built
 

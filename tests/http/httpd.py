@@ -28,6 +28,7 @@ HARMLESS = [
     r"AH00098: pid file .* overwritten",
     r"AH01873:", r"AH01882:",           # mod_ssl: no session cache; which OpenSSL it was built with
     r"AH01906:", r"AH01909:",           # a certificate that a test made
+    r"AH03093:",                        # a connection was to be kept, and httpd stops
 ]
 
 MODULES = ["authz_core", "mime", "dir", "alias", "env", "setenvif", "headers"]
@@ -53,12 +54,13 @@ def free_port():
 class Build:
     """What is tested: a build directory, installed into its stage/ by `make install`."""
 
-    def __init__(self, name, mpm, store=None):
+    def __init__(self, name, mpm, store=None, store_needs=""):
         self.dir = TOP / name
         self.mpm = mpm
         self.store = store
         # Memcached does not list what it has
         self.scans = not (store or "").startswith("memcached:")
+        self.store_needs = store_needs  # lines beside it
         self.asan = "asan" in name
         self.httpd = pathlib.Path(apxs("SBINDIR")) / apxs("progname")
         self.libexec = pathlib.Path(apxs("LIBEXECDIR"))
@@ -78,6 +80,7 @@ class Build:
         self.ours = {"session_bsession": installed / "mod_session_bsession.so",
                      "session_probe": self._third_party("mod_session_probe"),
                      "no_watchdog": self._third_party("mod_no_watchdog"),
+                     "bsession_dbd": installed / "mod_bsession_dbd.so",
                      "bsession_memcached": installed / "mod_bsession_memcached.so",
                      "bsession_redis": installed / "mod_bsession_redis.so"}
 
@@ -208,15 +211,24 @@ ScriptAlias /cgi/ {self.cgi}/
 
     def _store_modules(self):
         """Those of the stores that the configuration, or the run, names."""
-        text = self._store_line() + self._fill(self.main, self.config)
-        return [f"bsession_{name}" for name in ("memcached", "redis")
-                if re.search(rf"(?im)^ *BSessionStore \S+ '?(fault:)?{name}", text)]
+        found = sorted(set(map(str.lower, self._schemes())))
+        return [*(["dbd"] if "dbd" in found else []), *[f"bsession_{scheme}" for scheme in found]]
 
-    def _store_line(self):
+    def _schemes(self):
+        text = self._default_store() + self._fill(self.main, self.config)
+        return re.findall(r"(?im)^ *BSessionStore \S+ '?(?:fault:)?(dbd|memcached|redis)", text)
+
+    def _default_store(self):
         """The store that the run was told of, where the test does not care."""
         if not self.build.store or self.implied or "BSessionStore" in self.main + self.config:
             return ""
         return f"BSessionStore default {self.build.store}\n"
+
+    def _store_line(self):
+        """And what stores need beside their line, where the test does not say."""
+        if "dbd" in self._schemes() and "DBDriver" not in self.main + self.config:
+            return self.build.store_needs + self._default_store()
+        return self._default_store()
 
     def _fill(self, *texts):
         text = "\n".join(texts)

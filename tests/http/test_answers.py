@@ -3,6 +3,7 @@
 import pytest
 
 from client import h2, raw
+from doubles import wait_until
 from httpd import on
 
 
@@ -157,7 +158,8 @@ def test_server_side_includes(server, client):
     client.results("set=a:1")
     answer = client.get("/ssi.shtml")
     assert answer.status == 200 and "set ok" in answer.text
-    assert client.results("get=late") == ["=1"]
+    # saved once the answer has left
+    wait_until(lambda: client.results("get=late") == ["=1"], "the late save")
 
 
 def test_directory_index_and_rewrite(client):

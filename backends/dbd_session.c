@@ -1,0 +1,291 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+#include "dbd_session.h"
+
+#include <string.h>
+
+#include <apr_buckets.h>
+#include <apr_strings.h>
+
+#define ROW_REVISION 0
+#define ROW_EXPIRES  1
+#define ROW_LEFT     2
+#define ROW_DATA     3
+#define ROW_ID       4
+
+/* ------------------------------------------------------------------ life */
+
+dbd_session_t *dbd_session_of(const dbd_connection_t *connection, const dbd_dialect_t *dialect,
+                              const char *table, apr_pool_t *scratch)
+{
+    const char *label = apr_pstrcat(scratch, "bsession_dbd ", table, NULL);
+    dbd_session_t *session;
+    void *known = NULL;
+
+    apr_pool_userdata_get(&known, label, connection->pool);
+    if (known) {
+        session = known;
+        session->connection.owner = connection->owner;
+        return session;
+    }
+    session = apr_pcalloc(connection->pool, sizeof *session);
+    session->dialect = dialect;
+    session->table = apr_pstrdup(connection->pool, table);
+    session->connection = *connection;
+    /* goes before the connection's own cleanup closes it */
+    if (apr_pool_create(&session->pool, connection->pool) != APR_SUCCESS) {
+        return NULL;
+    }
+    apr_pool_tag(session->pool, "bsession_dbd statements");
+    apr_pool_userdata_set(session, label, apr_pool_cleanup_null, connection->pool);
+    return session;
+}
+
+void dbd_session_forget(dbd_session_t *session)
+{
+    memset(session->prepared, 0, sizeof session->prepared);
+    apr_pool_clear(session->pool);
+    session->serial++;
+    session->greeted = 0;
+}
+
+/* ------------------------------------------------------------------ preparing */
+
+static const char *error_text(const dbd_session_t *session, int code)
+{
+    const char *text = apr_dbd_error(session->connection.driver, session->connection.handle, code);
+
+    return text ? text : "";
+}
+
+/** Text that has no parameters; 0 or the driver's number. */
+static int say(dbd_session_t *session, const char *text)
+{
+    int rows;
+
+    return apr_dbd_query(session->connection.driver, session->connection.handle, &rows, text);
+}
+
+static int select_text(dbd_session_t *session, const char *text, apr_pool_t *pool)
+{
+    apr_dbd_results_t *results = NULL;
+
+    return apr_dbd_select(session->connection.driver, pool, session->connection.handle, &results,
+                          text, 1);
+}
+
+static int prepare(dbd_session_t *session, dbd_statement_t which)
+{
+    const char *text = dbd_dialect_statement(session->dialect, which, session->table,
+                                             session->pool);
+    const char *label = apr_psprintf(session->pool, "%s_%u_%d", session->table, session->serial,
+                                     which);
+    apr_dbd_prepared_t *prepared = NULL;
+    int code = apr_dbd_prepare(session->connection.driver, session->pool,
+                               session->connection.handle, text, label, &prepared);
+
+    session->prepared[which] = code ? NULL : prepared;
+    return code;
+}
+
+/** The table is made where it is missing; several children may be at it. 0: it is there, as it must
+ *  be. */
+static int make_table(dbd_session_t *session, apr_pool_t *pool)
+{
+    const char *probe = dbd_dialect_probe(session->dialect, session->table, pool);
+
+    if (select_text(session, probe, pool) == 0) {
+        return 0;
+    }
+    say(session, dbd_dialect_layout(session->dialect, session->table, pool));
+    return select_text(session, probe, pool);
+}
+
+/** The first word on a connection. Its ping is prepared with it: one that a later connection knows
+ *  under the same handle, since a driver has connected again, tells nothing of what this one knew. */
+static void greet(dbd_session_t *session)
+{
+    if (session->dialect->greeting) {
+        say(session, session->dialect->greeting);
+    }
+    session->greeted = prepare(session, DBD_PING) == 0;
+}
+
+static dbd_outcome_t get_prepared(dbd_session_t *session, dbd_statement_t which,
+                                  const char **sentence, apr_pool_t *pool)
+{
+    dbd_outcome_t outcome;
+    int code;
+
+    if (session->prepared[which]) {
+        return DBD_DONE;
+    }
+    if (!session->greeted) {
+        greet(session);
+    }
+    code = prepare(session, which);
+    if (code == 0) {
+        return DBD_DONE;
+    }
+    outcome = session->dialect->fault(code, error_text(session, code), sentence);
+    if (outcome == DBD_AGAIN) {
+        return outcome;
+    }
+    if (make_table(session, pool) == 0 && prepare(session, which) == 0) {
+        return DBD_DONE;
+    }
+    if (select_text(session, "SELECT 1", pool) != 0) {
+        return DBD_LOST;
+    }
+    if (!*sentence) {
+        *sentence = apr_psprintf(pool, "the table %s must be there with id (its primary key), "
+                                 "revision, expires and data, or one that may make it",
+                                 session->table);
+    }
+    return DBD_REFUSED;
+}
+
+/* ------------------------------------------------------------------ reading */
+
+static int unhex_digit(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10
+         : c >= 'A' && c <= 'F' ? c - 'A' + 10 : 0;
+}
+
+static int read_hex(dbd_row_t *row, const char *text, apr_pool_t *pool)
+{
+    char *bytes;
+    apr_size_t i;
+
+    if (!text) {
+        return 0;
+    }
+    row->size = strlen(text) / 2;
+    row->data = bytes = apr_palloc(pool, row->size + 1);
+    for (i = 0; i < row->size; i++) {
+        bytes[i] = (char)(unhex_digit(text[2 * i]) << 4 | unhex_digit(text[2 * i + 1]));
+    }
+    return 1;
+}
+
+/** Not by get_entry, which ends at a NUL in SQLite, and after 64 KB in MariaDB. */
+static int read_blob(dbd_row_t *row, const dbd_session_t *session, apr_dbd_row_t *from,
+                     apr_pool_t *pool)
+{
+    apr_bucket_alloc_t *buckets = apr_bucket_alloc_create(pool);
+    apr_bucket_brigade *brigade = apr_brigade_create(pool, buckets);
+    char *bytes;
+
+    if (apr_dbd_datum_get(session->connection.driver, from, ROW_DATA, APR_DBD_TYPE_BLOB, brigade)
+            != APR_SUCCESS
+        || apr_brigade_pflatten(brigade, &bytes, &row->size, pool) != APR_SUCCESS) {
+        return 0;
+    }
+    row->data = bytes;
+    return 1;
+}
+
+static int read_row(dbd_row_t *row, const dbd_session_t *session, apr_dbd_row_t *from, int columns,
+                    apr_pool_t *pool)
+{
+    const apr_dbd_driver_t *driver = session->connection.driver;
+    const char *id;
+
+    memset(row, 0, sizeof *row);
+    if (apr_dbd_datum_get(driver, from, ROW_REVISION, APR_DBD_TYPE_LONGLONG, &row->revision)) {
+        return 0;
+    }
+    if (columns <= ROW_DATA) {
+        return 1;
+    }
+    if (apr_dbd_datum_get(driver, from, ROW_EXPIRES, APR_DBD_TYPE_LONGLONG, &row->expires)
+        || apr_dbd_datum_get(driver, from, ROW_LEFT, APR_DBD_TYPE_LONGLONG, &row->left)
+        || !(session->dialect->hex ? read_hex(row, apr_dbd_get_entry(driver, from, ROW_DATA), pool)
+                                   : read_blob(row, session, from, pool))) {
+        return 0;
+    }
+    if (columns > ROW_ID) {
+        id = apr_dbd_get_entry(driver, from, ROW_ID);
+        row->id = id ? apr_pstrdup(pool, id) : "";
+    }
+    return 1;
+}
+
+/** What a driver returns may point into the connection: all is copied before that is released. */
+static int read_rows(const dbd_session_t *session, apr_dbd_results_t *results,
+                     dbd_answer_t *answer, apr_pool_t *pool)
+{
+    const apr_dbd_driver_t *driver = session->connection.driver;
+    int columns = apr_dbd_num_cols(driver, results), count, i;
+
+    count = apr_dbd_num_tuples(driver, results);
+    for (i = 1; i <= count; i++) {
+        apr_dbd_row_t *row = NULL;
+
+        if (apr_dbd_get_row(driver, pool, results, &row, i) != 0
+            || !read_row(apr_array_push(answer->rows), session, row, columns, pool)) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* ------------------------------------------------------------------ asking */
+
+static apr_int64_t life_of(apr_time_t expires)
+{
+    apr_int64_t life;
+
+    if (expires == 0) {
+        return 0;
+    }
+    if (expires == BSESSION_KEEP) {
+        return -DBD_LIFE_MOST;
+    }
+    life = expires - apr_time_now();
+    return life > DBD_LIFE_MOST ? 0 : life < -DBD_LIFE_MOST ? -DBD_LIFE_MOST : life ? life : -1;
+}
+
+dbd_outcome_t dbd_session_run(dbd_session_t *session, const dbd_question_t *question,
+                              dbd_answer_t *answer, const char **sentence, apr_pool_t *pool)
+{
+    const dbd_connection_t *on = &session->connection;
+    apr_dbd_results_t *results = NULL;
+    dbd_outcome_t outcome = get_prepared(session, question->statement, sentence, pool);
+    apr_dbd_prepared_t *prepared = session->prepared[question->statement];
+    int code;
+
+    if (outcome != DBD_DONE) {
+        return outcome;
+    }
+    if (question->life) {
+        *question->life = life_of(question->expires);
+    }
+    answer->affected = 0;
+    answer->rows = apr_array_make(pool, 1, sizeof(dbd_row_t));
+    code = question->reads
+         ? apr_dbd_pbselect(on->driver, pool, on->handle, &results, prepared, 1, question->values)
+         : apr_dbd_pbquery(on->driver, pool, on->handle, &answer->affected, prepared,
+                           question->values);
+    if (code != 0) {
+        return session->dialect->fault(code, error_text(session, code), sentence);
+    }
+    session->answered = apr_time_now();
+    if (question->reads && !read_rows(session, results, answer, pool)) {
+        *sentence = "a row could not be read";
+        return DBD_UNSURE;
+    }
+    return DBD_DONE;
+}
+
+int dbd_session_is_alive(dbd_session_t *session, apr_pool_t *pool)
+{
+    const void *nothing = NULL;
+    dbd_question_t question = { .statement = DBD_PING, .values = &nothing, .reads = 1 };
+    const char *sentence = NULL;
+    dbd_answer_t answer;
+
+    return session->greeted
+           && dbd_session_run(session, &question, &answer, &sentence, pool) == DBD_DONE;
+}
