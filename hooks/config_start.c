@@ -75,15 +75,27 @@ typedef struct {
     apr_pool_t       *pconf;
 } opened_t;
 
-/** With pconf: at a restart children go on with the store, and a child's own pconf is not the store's.
- *  The error log of the main server is still there. */
+/** Whether this is httpd's orderly end. At a restart its children go on; also at one that fails, after which
+ *  the parent ends and they do not. */
+static int is_the_end(void)
+{
+    int state = AP_MPMQ_STARTING, generation = 0;
+
+    ap_mpm_query(AP_MPMQ_MPM_STATE, &state);
+    ap_mpm_query(AP_MPMQ_GENERATION, &generation);
+    return ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_EXITING
+           && (state == AP_MPMQ_STOPPING || generation == 0);
+}
+
+/** Before pconf goes, of which children have a copy. The MPM can still be asked, and the main server still has
+ *  its error log. */
 static apr_status_t close_store(void *baton)
 {
     const opened_t *opened = baton;
     const bs_store_t *store = opened->store;
     bsession_call_t call = { .deadline = apr_time_now() + store->timeout, .pool = opened->pconf };
 
-    if (getpid() == opened->parent && ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_EXITING
+    if (getpid() == opened->parent && is_the_end()
         && store->provider->close(store->backend, &call) != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_ERR, 0, ap_server_conf, "BSessionStore %s was not closed in "
                      "order: %s", store->name, call.why);
@@ -98,7 +110,7 @@ static void close_at_the_end(const bs_store_t *store, apr_pool_t *pconf)
     opened->store = store;
     opened->parent = getpid();
     opened->pconf = pconf;
-    apr_pool_cleanup_register(pconf, opened, close_store, apr_pool_cleanup_null);
+    apr_pool_pre_cleanup_register(pconf, opened, close_store);
 }
 
 apr_status_t bs_open_store(bs_store_conf_t *conf, server_rec *s, apr_pool_t *pconf)
