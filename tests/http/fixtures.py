@@ -19,7 +19,8 @@ def pytest_addoption(parser):
     parser.addoption("--build", default="build", help="the build directory under test")
     parser.addoption("--mpm", default="event", choices=["event", "worker", "prefork"])
     parser.addoption("--store", help="what the store `default` is, such as \"memory: size=8M\", where a "
-                     "test does not say; of redis:, rediss: and redis+unix: a server is started")
+                     "test does not say; of redis:, rediss: and redis+unix: a server is started; {dir} is "
+                     "each httpd's own directory")
     parser.addoption("--full", action="store_true", help="the numbers of the design, which take long")
 
 
