@@ -399,6 +399,25 @@ START_TEST(the_wait_ends_with_the_other)
 }
 END_TEST
 
+/* Whoever had it gave its name to another file: at the path there is none any more. */
+START_TEST(what_was_waited_for_may_be_another_file)
+{
+    bsession_backend_t *store = file_started("1M", "");
+    int status;
+    pid_t child = fork();
+
+    if (child == 0) {
+        apr_sleep(10 * 1000);
+        _exit(rename(file_path, beside(".other")));
+    }
+    file_kill(store);
+    store = file_started("1M", "");
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert(file_has("") && file_has(".other"));
+    file_stop(store);
+}
+END_TEST
+
 START_TEST(one_store_a_file)
 {
     bsession_backend_t *store;
@@ -428,6 +447,7 @@ TCase *memory_file_case(void)
     tcase_add_test(tests, a_file_that_was_half_made_is_made);
     tcase_add_test(tests, one_httpd_at_a_time);
     tcase_add_test(tests, the_wait_ends_with_the_other);
+    tcase_add_test(tests, what_was_waited_for_may_be_another_file);
     tcase_add_test(tests, one_store_a_file);
     return tests;
 }
