@@ -31,8 +31,8 @@ def stored(size="4M", options="timeout=500ms", path="{dir}/sessions"):
 
 
 @pytest.fixture
-def server(start):
-    one = start(stored(), mpm_config=SMALL)
+def server(start, build):
+    one = start(stored(), mpm_config=SMALL if build.mpm != "prefork" else "StartServers 2\n")
     yield one
     one.stop()
 
