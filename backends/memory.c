@@ -5,6 +5,9 @@
 #include <apr_strings.h>
 
 #include "memory.h"
+#include "memory_file.h"
+#include "memory_kept.h"
+#include "memory_place.h"
 #include "memory_room.h"
 #include "memory_scan.h"
 #include "memory_segment.h"
@@ -15,9 +18,11 @@
 
 struct bsession_backend_t {
     const char                 *name;
+    const char                 *path;       /* NULL: in no file */
     const bsession_services_t  *services;
     apr_uint64_t                size;
     memory_segment_t            segment;
+    int                         descriptor;
 };
 
 const memory_segment_t *memory_backend_segment(const bsession_backend_t *backend)
@@ -26,6 +31,17 @@ const memory_segment_t *memory_backend_segment(const bsession_backend_t *backend
 }
 
 /* ------------------------------------------------------------------ configuration and start */
+
+static const char *memory_path_wrong(const char *path)
+{
+    if (*path == '\0') {
+        return NULL;
+    }
+    if (path[0] != '/' || path[1] == '/') {
+        return "expected memory: alone, or memory: and the path of a file, which begins with one /";
+    }
+    return path[strlen(path) - 1] == '/' ? "expected the path of a file, not of a directory" : NULL;
+}
 
 static const char *memory_create(bsession_backend_t **backend, const char *name, const char *url,
                                  const bsession_options_t *options,
@@ -38,8 +54,8 @@ static const char *memory_create(bsession_backend_t **backend, const char *name,
     if (strncmp(url, "memory:", 7) != 0) {
         return apr_psprintf(pconf, "'%s' is no URL of a memory store; expected memory:", url);
     }
-    if (url[7] != '\0') {
-        return apr_psprintf(pconf, "'%s': memory: takes no path in this version", url);
+    if ((expected = memory_path_wrong(url + 7)) != NULL) {
+        return apr_psprintf(pconf, "'%s': %s", url, expected);
     }
     if ((expected = services->check_options(options, known, pconf)) != NULL) {
         return expected;
@@ -54,19 +70,52 @@ static const char *memory_create(bsession_backend_t **backend, const char *name,
     }
     *backend = apr_pcalloc(pconf, sizeof(**backend));
     (*backend)->name = apr_pstrdup(pconf, name);
+    (*backend)->path = url[7] ? apr_pstrdup(pconf, url + 7) : NULL;
     (*backend)->services = services;
     (*backend)->size = bytes;
     return NULL;
 }
 
-/* The children inherit the mapping, so whom they run as does not matter. */
+/* Two stores in one file would see each other's records. */
+static apr_status_t memory_note_path(const bsession_backend_t *backend, bsession_call_t *call)
+{
+    const char *key = apr_pstrcat(call->pool, "mod_bsession memory of ", backend->path, NULL);
+    void *other = NULL;
+
+    apr_pool_userdata_get(&other, key, call->pool);
+    if (other && strcmp(other, backend->name) != 0) {
+        return memory_say(APR_EBUSY, call, "store %.64s has this file already",
+                          (const char *)other);
+    }
+    return apr_pool_userdata_setn(backend->name, key, NULL, call->pool);
+}
+
+/* The children inherit the mapping, so whom they run as does not matter: a file stays its maker's.
+ * */
 static apr_status_t memory_open(bsession_backend_t *backend, apr_int64_t uid, apr_int64_t gid,
                                 bsession_call_t *call)
 {
+    apr_status_t status = APR_SUCCESS;
+
     (void)uid;
     (void)gid;
-    return memory_segment_open(&backend->segment, backend->name, backend->size,
-                               backend->services->process_pool, call);
+    if (backend->path) {
+        status = memory_place_path(&backend->path, backend->path, call);
+        if (status == APR_SUCCESS) {
+            status = memory_note_path(backend, call);
+        }
+    }
+    if (status != APR_SUCCESS) {
+        return status;
+    }
+    return memory_kept_open(&backend->segment, &backend->descriptor, backend->name, backend->path,
+                            backend->size, backend->services->process_pool, call);
+}
+
+static apr_status_t memory_close(bsession_backend_t *backend, bsession_call_t *call)
+{
+    return backend->path ? memory_file_leave(&backend->segment, backend->descriptor, call)
+                         : APR_SUCCESS;
 }
 
 /* ------------------------------------------------------------------ the five verbs */
@@ -302,7 +351,8 @@ static apr_status_t memory_remove(bsession_backend_t *backend, const bsession_ke
 static apr_status_t memory_scan(bsession_backend_t *backend, char space, bsession_cursor_t *cursor,
                                 bsession_visitor_t *visit, void *baton, bsession_call_t *call)
 {
-    return memory_scan_slice(&backend->segment, backend->services, space, cursor, visit, baton, call);
+    return memory_scan_slice(&backend->segment, backend->services, space, cursor, visit, baton,
+                             call);
 }
 
 static unsigned memory_node_of(bsession_backend_t *backend, const bsession_key_t *key)
@@ -313,8 +363,8 @@ static unsigned memory_node_of(bsession_backend_t *backend, const bsession_key_t
     return memory_shard_of(&backend->segment, word);
 }
 
-/* Each call goes on with the shard after the last one, whichever child made it. One whose lock is held
- * for long is not waited for. */
+/* Each call goes on with the shard after the last one, whichever child made it. One whose lock is
+ * held for long is not waited for. */
 static apr_status_t memory_sweep(bsession_backend_t *backend, apr_time_t now, bsession_call_t *call)
 {
     memory_header_t *header = backend->segment.header;
@@ -374,6 +424,7 @@ const bsession_provider_t bsession_memory_provider = {
     .name = "memory",
     .create = memory_create,
     .open = memory_open,
+    .close = memory_close,
     .load = memory_load,
     .save = memory_save,
     .touch = memory_touch,

@@ -2,10 +2,11 @@
 
 /**
  * @file memory.h
- * @brief The memory store: records in memory that all children share. `memory:`, option `size=`.
+ * @brief The memory store: records in memory that all children share. `memory:` or `memory:/path`,
+ *        option `size=`.
  *
- * It outlives a graceful restart, and dies with httpd. When it is full, what has expired goes first
- * and then, roughly, what was not used for longest.
+ * It outlives a graceful restart; in a file it outlives httpd, and otherwise dies with it. When it
+ * is full, what has expired goes first and then, roughly, what was not used for longest.
  */
 #ifndef MEMORY_H
 #define MEMORY_H

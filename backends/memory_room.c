@@ -407,6 +407,16 @@ static int room_make(memory_locked_t *at, uint32_t code, const memory_slot_t *ke
            || room_take_window(at, code, ROOM_ANY, keep);
 }
 
+memory_slot_t *memory_room_free(memory_locked_t *at, uint32_t code)
+{
+    memory_slot_t *slot;
+
+    while (!(slot = room_pop(at, code)) && room_open_page(at, code)) {
+        continue;
+    }
+    return slot;
+}
+
 memory_slot_t *memory_room_take(memory_locked_t *at, uint32_t code, const memory_slot_t *keep)
 {
     memory_slot_t *slot;

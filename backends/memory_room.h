@@ -21,6 +21,9 @@
  *  @return NULL only where the shard has no room for such a slot beside `keep` at all */
 memory_slot_t *memory_room_take(memory_locked_t *at, uint32_t code, const memory_slot_t *keep);
 
+/** The same, where there is room without anybody having to go; else NULL. */
+memory_slot_t *memory_room_free(memory_locked_t *at, uint32_t code);
+
 /** A record whose life ends then is, or is about to be, in the shard. */
 void memory_room_note_expiry(memory_locked_t *at, apr_time_t expires);
 

@@ -11,22 +11,12 @@
 _Static_assert(sizeof(memory_header_t) <= MEMORY_HEADER_SIZE, "the header has its own page");
 _Static_assert(sizeof(memory_shard_t) <= MEMORY_SHARD_SIZE, "see memory_segment.h");
 
-#define MEMORY_RESERVE_TIMES    16u
 #define MEMORY_SHARD_RESERVE    ((uint64_t)16 << 20)    /* below this no second shard */
 #define MEMORY_SHARD_MAX        ((uint64_t)64 << 30)    /* what a reference can reach */
 #define MEMORY_PAGE_MIN         (16u << 10)
 #define MEMORY_PAGE_MAX         (1u << 20)
 #define MEMORY_BYTES_A_BUCKET   256u
 #define MEMORY_SLOT_MIN         64u
-
-/* What the process pool keeps over a graceful restart. The next generation's code may be another
- * build: this struct never changes, and `layout` tells it whether it may look at the rest. */
-typedef struct {
-    uint32_t   layout;
-    int        descriptor;          /* of the file, once there is a form with a path; -1 */
-    void      *base;
-    apr_size_t size;
-} memory_kept_t;
 
 static uint64_t memory_floor_power(uint64_t n)
 {
@@ -43,10 +33,11 @@ uint32_t memory_segment_buckets(uint64_t shard_limit)
     return (uint32_t)memory_floor_power(shard_limit / MEMORY_BYTES_A_BUCKET);
 }
 
+/* What more buckets would take is left for them before they are doubled: with a higher limit there
+ * are never fewer pages. */
 uint32_t memory_segment_pages(uint64_t shard_limit, uint32_t page_size)
 {
-    uint64_t taken = MEMORY_SHARD_SIZE
-                     + (uint64_t)memory_segment_buckets(shard_limit) * sizeof(uint32_t);
+    uint64_t taken = MEMORY_SHARD_SIZE + shard_limit / MEMORY_BYTES_A_BUCKET * sizeof(uint32_t);
 
     return (uint32_t)((shard_limit - taken) / (page_size + sizeof(memory_page_t)));
 }
@@ -80,7 +71,7 @@ static void memory_segment_classes(memory_segment_t *segment)
 }
 
 /* Where things lie follows from the reserve alone. */
-static void memory_segment_places(memory_segment_t *segment, memory_header_t *header)
+void memory_segment_places(memory_segment_t *segment, memory_header_t *header)
 {
     memset(segment, 0, sizeof(*segment));
     segment->header = header;
@@ -95,10 +86,19 @@ static void memory_segment_places(memory_segment_t *segment, memory_header_t *he
     memory_segment_classes(segment);
 }
 
-/* The header that a segment with such a limit and reserve begins with. */
-static void memory_header_plan(memory_header_t *header, uint64_t limit, uint64_t reserve)
+/* The rest of a header, of which shards, shard_reserve and page_size are known. */
+static void memory_header_lay_out(memory_header_t *header)
 {
     memory_segment_t plan;
+
+    memory_segment_places(&plan, header);
+    header->stride = memory_round_up(plan.data_at + ((uint64_t)plan.pages_max << plan.page_shift),
+                                     MEMORY_HEADER_SIZE);
+    header->reserve = MEMORY_HEADER_SIZE + header->shards * header->stride;
+}
+
+void memory_header_plan(memory_header_t *header, uint64_t limit, uint64_t reserve)
+{
     uint64_t shards = reserve / MEMORY_SHARD_RESERVE, page;
 
     shards = shards < 1 ? 1 : shards > MEMORY_SHARDS ? MEMORY_SHARDS : shards;
@@ -115,13 +115,36 @@ static void memory_header_plan(memory_header_t *header, uint64_t limit, uint64_t
     if (header->shard_reserve > MEMORY_SHARD_MAX) {
         header->shard_reserve = MEMORY_SHARD_MAX;
     }
-    memory_segment_places(&plan, header);
-    header->stride = memory_round_up(plan.data_at + ((uint64_t)plan.pages_max << plan.page_shift),
-                                     MEMORY_HEADER_SIZE);
-    header->reserve = MEMORY_HEADER_SIZE + shards * header->stride;
+    memory_header_lay_out(header);
 }
 
-/* A system that counts reserved addresses as memory, or limits them, gets a smaller reserve. */
+uint64_t memory_header_most(const memory_header_t *header)
+{
+    uint64_t most = header->shard_reserve * header->shards;
+
+    return most > MEMORY_SIZE_MAX ? MEMORY_SIZE_MAX : most;
+}
+
+/* First what the computing leans on, and then that it comes to the same. */
+int memory_header_is_sound(const memory_header_t *header)
+{
+    memory_header_t again = *header;
+
+    if (memcmp(header->magic, MEMORY_MAGIC, sizeof(MEMORY_MAGIC)) != 0
+        || header->layout != MEMORY_LAYOUT
+        || header->shards < 1 || header->shards > MEMORY_SHARDS
+        || header->page_size < MEMORY_PAGE_MIN || header->page_size > MEMORY_PAGE_MAX
+        || (header->page_size & (header->page_size - 1)) != 0
+        || header->shard_reserve > MEMORY_SHARD_MAX
+        || header->limit / header->shards < MEMORY_SIZE_MIN
+        || header->limit / header->shards / header->page_size < MEMORY_SIZE_MIN / MEMORY_PAGE_MIN
+        || header->limit / header->shards > header->shard_reserve) {
+        return 0;
+    }
+    memory_header_lay_out(&again);
+    return again.stride == header->stride && again.reserve == header->reserve;
+}
+
 static void *memory_segment_map(memory_header_t *plan, uint64_t limit)
 {
     uint64_t times;
@@ -139,12 +162,26 @@ static void *memory_segment_map(memory_header_t *plan, uint64_t limit)
     return NULL;
 }
 
+apr_status_t memory_segment_format(const memory_segment_t *segment, bsession_call_t *call)
+{
+    apr_status_t status = APR_SUCCESS;
+    uint32_t i;
+
+    for (i = 0; i < segment->header->shards && status == APR_SUCCESS; i++) {
+        status = memory_shard_format(segment, i);
+    }
+    if (status != APR_SUCCESS) {
+        apr_cpystrn(call->why, "this system has no robust mutexes shared by processes",
+                    sizeof(call->why));
+    }
+    return status;
+}
+
 apr_status_t memory_segment_new(memory_segment_t *segment, apr_uint64_t size,
                                 bsession_call_t *call)
 {
     memory_header_t plan;
-    apr_status_t status = APR_SUCCESS;
-    uint32_t i;
+    apr_status_t status;
     void *base = memory_segment_map(&plan, size);
 
     if (!base) {
@@ -155,19 +192,14 @@ apr_status_t memory_segment_new(memory_segment_t *segment, apr_uint64_t size,
     }
     memcpy(base, &plan, sizeof(plan));
     memory_segment_places(segment, base);
-    for (i = 0; i < plan.shards && status == APR_SUCCESS; i++) {
-        status = memory_shard_format(segment, i);
-    }
+    status = memory_segment_format(segment, call);
     if (status != APR_SUCCESS) {
         munmap(base, plan.reserve);
-        apr_cpystrn(call->why, "this system has no robust mutexes shared by processes",
-                    sizeof(call->why));
     }
     return status;
 }
 
-/* A size as people write it. */
-static const char *memory_size_text(char text[16], uint64_t size)
+const char *memory_size_text(char text[MEMORY_SIZE_TEXT], apr_uint64_t size)
 {
     static const char unit[] = "BKMGT";
     int i = 0;
@@ -176,50 +208,8 @@ static const char *memory_size_text(char text[16], uint64_t size)
         size /= 1024;
         i++;
     }
-    apr_snprintf(text, 16, "%" APR_UINT64_T_FMT "%c", (apr_uint64_t)size, unit[i]);
+    apr_snprintf(text, MEMORY_SIZE_TEXT, "%" APR_UINT64_T_FMT "%c", size, unit[i]);
     return text;
-}
-
-apr_status_t memory_segment_open(memory_segment_t *segment, const char *name, apr_uint64_t size,
-                                 apr_pool_t *process_pool, bsession_call_t *call)
-{
-    const char *key = apr_pstrcat(call->pool, "mod_bsession memory ", name, NULL);
-    memory_kept_t *kept = NULL;
-    void *found = NULL;
-    apr_status_t status;
-    int other_layout;
-    char text[16];
-
-    apr_pool_userdata_get(&found, key, process_pool);
-    kept = found;
-    if (kept && kept->layout == MEMORY_LAYOUT) {
-        memory_segment_places(segment, kept->base);
-        if (segment->header->limit != size) {
-            apr_snprintf(call->why, sizeof(call->why), "the memory of store %.40s stays at %s "
-                         "until httpd is stopped and started", name,
-                         memory_size_text(text, segment->header->limit));
-        }
-        return APR_SUCCESS;
-    }
-    other_layout = kept != NULL;
-    if ((status = memory_segment_new(segment, size, call)) != APR_SUCCESS) {
-        return status;
-    }
-    if (!kept) {
-        kept = apr_pcalloc(process_pool, sizeof(*kept));
-    }
-    else {
-        munmap(kept->base, kept->size);     /* the children of the old generation keep theirs */
-    }
-    kept->layout = MEMORY_LAYOUT;
-    kept->descriptor = -1;
-    kept->base = segment->header;
-    kept->size = segment->header->reserve;
-    if (other_layout) {
-        apr_snprintf(call->why, sizeof(call->why), "store %.40s begins empty: its memory was laid "
-                     "out by another version", name);
-    }
-    return apr_pool_userdata_set(kept, key, apr_pool_cleanup_null, process_pool);
 }
 
 apr_size_t memory_segment_largest(const memory_segment_t *segment)

@@ -2,7 +2,9 @@
 
 /**
  * @file memory_segment.h
- * @brief The memory itself: mapped once, found again at a graceful restart, cut into shards.
+ * @brief The memory itself, cut into shards. memory_kept.h finds it again at a graceful restart,
+ * and
+ *        memory_file.h after a stop.
  *
  * Far more addresses are reserved than memory is used (16 times, where the system allows it); what
  * is reserved and not used costs nothing. So the segment can grow in place, under children of the
@@ -43,7 +45,7 @@
 #include "bsession_provider.h"
 
 /* The number of the layout drawn above and in memory_shard.h: change one, change the other. */
-#define MEMORY_LAYOUT       1
+#define MEMORY_LAYOUT       2
 #define MEMORY_MAGIC        "bsession memory"
 #define MEMORY_HEADER_SIZE  4096u
 #define MEMORY_UNIT         16u             /* slots begin at multiples of it */
@@ -55,8 +57,9 @@
 #define MEMORY_SIZE_MIN     ((apr_uint64_t)1 << 20)
 #define MEMORY_SIZE_MAX     ((apr_uint64_t)1 << 40)
 
-/* The first bytes of the segment. boot_id and clean belong to a segment in a file, which must know
- * whether it was left in order and whether the machine ran on; here they are zero. */
+/* The first bytes of the segment. What comes after page_size, but for sweep_at, belongs to a
+ * segment in a file, which must know whether it was left in order and whether the machine ran on;
+ * without one it is zero. */
 typedef struct {
     char     magic[16];
     uint32_t layout;
@@ -69,6 +72,9 @@ typedef struct {
     uint32_t clean;
     char     boot_id[40];
     uint32_t sweep_at;              /* the shard that the next sweep begins with */
+    uint32_t unused;
+    uint64_t seals[MEMORY_SHARDS];  /* where it is clean: what memory_truth.h makes of a shard, */
+    uint64_t seal;                  /* and of all that is above */
 } memory_header_t;
 
 /* What one process knows about a segment: computed from the header, and constant. */
@@ -85,14 +91,34 @@ typedef struct memory_segment_t {
     uint32_t         span[MEMORY_CLASSES];      /* pages of a run; 1 for pages of slots */
 } memory_segment_t;
 
+/** The header of a new segment with such a limit and reserve. */
+void memory_header_plan(memory_header_t *header, uint64_t limit, uint64_t reserve);
+
+/** Whether a header that was found somewhere is one that memory_header_plan() could have made, and
+ *  its limit one that could have been grown to. */
+int  memory_header_is_sound(const memory_header_t *header);
+
+/** What the limit may grow to in place. */
+uint64_t memory_header_most(const memory_header_t *header);
+
+/** How much may be reserved for a limit: so many times as much; tried from the first on, each half
+ *  of the one before, until one is to be had. A system that counts reserved addresses as memory,
+ *  or limits them, gives less. */
+#define MEMORY_RESERVE_TIMES 16u
+
+/** What a process knows about the segment that begins with this header. */
+void memory_segment_places(memory_segment_t *segment, memory_header_t *header);
+
 /** A new segment with empty shards; mapped for good, by the parent before it forks. */
 apr_status_t memory_segment_new(memory_segment_t *segment, apr_uint64_t size,
                                 bsession_call_t *call);
 
-/** The segment that this httpd already has for the store of this name, or a new one. A notice in
- *  call->why where it is not what was asked for. */
-apr_status_t memory_segment_open(memory_segment_t *segment, const char *name, apr_uint64_t size,
-                                 apr_pool_t *process_pool, bsession_call_t *call);
+/** Makes its shards, which are zero, empty ones. */
+apr_status_t memory_segment_format(const memory_segment_t *segment, bsession_call_t *call);
+
+/** A size as people write it. */
+#define MEMORY_SIZE_TEXT 24
+const char *memory_size_text(char text[MEMORY_SIZE_TEXT], apr_uint64_t size);
 
 /** What follows from the limit, for one shard. */
 uint32_t memory_segment_buckets(uint64_t shard_limit);

@@ -32,7 +32,7 @@ char memory_space_letter(uint32_t space)
     return memory_spaces[space & 3u];
 }
 
-static void memory_shard_view(memory_locked_t *at, const memory_segment_t *segment, uint32_t index)
+void memory_shard_view(memory_locked_t *at, const memory_segment_t *segment, uint32_t index)
 {
     at->segment = segment;
     at->index = index;
@@ -223,8 +223,7 @@ void memory_slot_drop(memory_locked_t *at, memory_slot_t *slot)
 
 /* ------------------------------------------------------------------ rebuilding */
 
-/* A slot that says it has a record: could it? */
-static int memory_slot_sound(const memory_locked_t *at, const memory_slot_t *slot, uint32_t code)
+int memory_slot_sound(const memory_locked_t *at, const memory_slot_t *slot, uint32_t code)
 {
     return memory_slot_bytes(slot) + MEMORY_SLOT_HEAD
                <= at->segment->slot_size[memory_code_class(code)]
@@ -336,26 +335,48 @@ void memory_shard_rebuild(memory_locked_t *at)
     }
 }
 
-apr_status_t memory_shard_format(const memory_segment_t *segment, uint32_t index)
+static apr_status_t memory_shard_mutex(memory_shard_t *shard)
 {
-    memory_locked_t at;
     pthread_mutexattr_t attributes;
     int error = pthread_mutexattr_init(&attributes);
 
     if (error != 0) {
         return APR_FROM_OS_ERROR(error);
     }
-    memory_shard_view(&at, segment, index);
     error = pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
     if (error == 0) {
         error = pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
     }
     if (error == 0) {
-        error = pthread_mutex_init(&at.shard->mutex, &attributes);
+        error = pthread_mutex_init(&shard->mutex, &attributes);
     }
     pthread_mutexattr_destroy(&attributes);
-    if (error == 0) {
+    return APR_FROM_OS_ERROR(error);
+}
+
+apr_status_t memory_shard_format(const memory_segment_t *segment, uint32_t index)
+{
+    memory_locked_t at;
+    apr_status_t status;
+
+    memory_shard_view(&at, segment, index);
+    status = memory_shard_mutex(at.shard);
+    if (status == APR_SUCCESS) {
         memory_rebuild_clear(&at);
     }
-    return error == 0 ? APR_SUCCESS : APR_FROM_OS_ERROR(error);
+    return status;
+}
+
+apr_status_t memory_shard_reopen(const memory_segment_t *segment, uint32_t index)
+{
+    memory_locked_t at;
+    apr_status_t status;
+
+    memory_shard_view(&at, segment, index);
+    memset(at.shard, 0, sizeof(*at.shard));
+    status = memory_shard_mutex(at.shard);
+    if (status == APR_SUCCESS) {
+        memory_shard_rebuild(&at);
+    }
+    return status;
 }

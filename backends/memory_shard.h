@@ -134,6 +134,17 @@ void         memory_shard_unlock(memory_locked_t *at);
 /** Fresh memory into an empty shard, by the parent before it forks. */
 apr_status_t memory_shard_format(const memory_segment_t *segment, uint32_t index);
 
+/** A shard of which nobody but the caller knows: as it was found in a file, and its truth looked
+ *  at. With a mutex as new, and all else built again. */
+apr_status_t memory_shard_reopen(const memory_segment_t *segment, uint32_t index);
+
+/** One that nobody else can have locked, for the same. */
+void         memory_shard_view(memory_locked_t *at, const memory_segment_t *segment,
+                               uint32_t index);
+
+/** A slot that says it has a record: could it? */
+int          memory_slot_sound(const memory_locked_t *at, const memory_slot_t *slot, uint32_t code);
+
 /** Derive everything again; also makes use of a limit that was raised. */
 void         memory_shard_rebuild(memory_locked_t *at);
 

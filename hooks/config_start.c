@@ -68,6 +68,51 @@ static apr_status_t share(bs_store_conf_t *conf, apr_pool_t *process_pool, apr_p
     return APR_SUCCESS;
 }
 
+/** Who opened a store, and is to close it. */
+typedef struct {
+    const bs_store_t *store;
+    pid_t             parent;
+    apr_pool_t       *pconf;
+} opened_t;
+
+/** Whether this is httpd's orderly end. At a restart its children go on; also at one that fails, after which
+ *  the parent ends and they do not. */
+static int is_the_end(void)
+{
+    int state = AP_MPMQ_STARTING, generation = 0;
+
+    ap_mpm_query(AP_MPMQ_MPM_STATE, &state);
+    ap_mpm_query(AP_MPMQ_GENERATION, &generation);
+    return ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_EXITING
+           && (state == AP_MPMQ_STOPPING || generation == 0);
+}
+
+/** Before pconf goes, of which children have a copy. The MPM can still be asked, and the main server still has
+ *  its error log. */
+static apr_status_t close_store(void *baton)
+{
+    const opened_t *opened = baton;
+    const bs_store_t *store = opened->store;
+    bsession_call_t call = { .deadline = apr_time_now() + store->timeout, .pool = opened->pconf };
+
+    if (getpid() == opened->parent && is_the_end()
+        && store->provider->close(store->backend, &call) != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_ERR, 0, ap_server_conf, "BSessionStore %s was not closed in "
+                     "order: %s", store->name, call.why);
+    }
+    return APR_SUCCESS;
+}
+
+static void close_at_the_end(const bs_store_t *store, apr_pool_t *pconf)
+{
+    opened_t *opened = apr_pcalloc(pconf, sizeof *opened);
+
+    opened->store = store;
+    opened->parent = getpid();
+    opened->pconf = pconf;
+    apr_pool_pre_cleanup_register(pconf, opened, close_store);
+}
+
 apr_status_t bs_open_store(bs_store_conf_t *conf, server_rec *s, apr_pool_t *pconf)
 {
     bs_store_t *store = &conf->store;
@@ -90,6 +135,9 @@ apr_status_t bs_open_store(bs_store_conf_t *conf, server_rec *s, apr_pool_t *pco
     }
     else if (call.why[0]) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s, "BSessionStore %s: %s", store->name, call.why);
+    }
+    if (status == APR_SUCCESS && store->provider->close) {
+        close_at_the_end(store, pconf);
     }
     return status;
 }

@@ -283,6 +283,11 @@ typedef struct {
     apr_status_t (*open)(bsession_backend_t *backend, apr_int64_t uid, apr_int64_t gid,
                          bsession_call_t *call);
 
+    /** Optional. The parent, when httpd ends in order and all its children have: what can still be done so
+     *  that the store is found as it was. Not called where httpd is killed: nothing that was acknowledged may
+     *  depend on it. Of all calls it alone may outlast its deadline. */
+    apr_status_t (*close)(bsession_backend_t *backend, bsession_call_t *call);
+
     /** Optional. Each child, before it serves: pools of connections, threads. */
     apr_status_t (*child_init)(bsession_backend_t *backend, apr_pool_t *pchild,
                                bsession_call_t *call);

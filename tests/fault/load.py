@@ -1,5 +1,6 @@
 """Visitors who do not stop while something happens to a store, and keep account of what they were told."""
 
+import http.client
 import threading
 import time
 
@@ -9,7 +10,7 @@ from doubles import wait_until
 class Visitor(threading.Thread):
     """Counts in a session of its own, request by request, and looks whose session it got."""
 
-    def __init__(self, server, name, at, loses):
+    def __init__(self, server, name, at="/probe", loses=False):
         super().__init__(daemon=True)
         self.client = server.client(keep=True)
         self.name = name
@@ -89,6 +90,29 @@ class Forgetful(Visitor):
 
     def kept(self):
         return self.found()[0] in ("-", f"={self.name}")
+
+
+class Survivor(Visitor):
+    """Of an httpd that ends at any moment, and begins again on another port. What was on its way then may have
+    been saved."""
+
+    def __init__(self, server, *rest):
+        super().__init__(server, *rest)
+        self.server = server
+        self.client.keep = False
+
+    def count(self):
+        self.client.port = self.server.port
+        try:
+            super().count()
+        except ConnectionRefusedError:
+            pass
+        except (OSError, http.client.HTTPException):
+            self.unknown += 1
+
+    def found(self):
+        self.client.port = self.server.port
+        return super().found()
 
 
 class Load:

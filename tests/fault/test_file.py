@@ -9,7 +9,6 @@ import pathlib
 import shutil
 import signal
 import tempfile
-import threading
 import time
 
 import pytest
@@ -17,6 +16,7 @@ import pytest
 from doubles import wait_until
 from file_system import FileSystem
 from httpd import on
+from load import Load, Survivor
 
 TIMEOUT = 1.0
 KILLED = [r"AH00052: child pid \d+ exit signal Killed", r"core:notice", r"AH00485", r"scoreboard is full",
@@ -243,55 +243,9 @@ def test_a_record_that_somebody_keeps_locked(start, above):
     server.expect("store default: ")
 
 
-class Counting(threading.Thread):
-    """A visitor who counts, whatever happens to httpd; each 200 is an acknowledgement."""
-
-    def __init__(self, server):
-        super().__init__(daemon=True)
-        self.server = server
-        self.client = server.client()
-        self.sure = self.tried = 0
-        self.wrong = []
-        self.end = threading.Event()
-        self.client.results("set=n:0")
-
-    def run(self):
-        while not self.end.is_set():
-            self.client.port = self.server.port
-            self.tried += 1
-            try:
-                answer = self.client.probe("incr=n:1", timeout=20)
-            except OSError:
-                continue                # httpd is away; this one may have been saved
-            except Exception as error:  # cut off in the middle of an answer
-                if "http.client" not in type(error).__module__:
-                    self.wrong.append(repr(error))
-                continue
-            if answer.status != 200 or not self.sure < int(answer.results[0][1:]) <= self.tried:
-                self.wrong.append(f"{answer} after {self.sure}, of {self.tried}")
-            else:
-                self.sure = int(answer.results[0][1:])
-
-
-@contextlib.contextmanager
-def counting(server, visitors=8):
-    threads = [Counting(server) for _ in range(visitors)]
-    for t in threads:
-        t.start()
-    yield threads
-    for t in threads:
-        t.end.set()
-    for t in threads:
-        t.join(60)
-        t.client.port = server.port
-        assert t.wrong == []
-        [n] = t.client.results("get=n")
-        assert t.sure <= int(n[1:]) <= t.tried
-
-
-def told_more(threads, by=100):
-    before = sum(t.sure for t in threads)
-    wait_until(lambda: sum(t.sure for t in threads) > before + by, "the visitors to be served")
+def told_more(load, by=100):
+    before = load.told()
+    wait_until(lambda: load.told() > before + by, "the visitors to be served")
 
 
 @pytest.mark.parametrize("sync", ["off", "on"])
@@ -299,15 +253,15 @@ def test_httpd_is_killed_in_the_middle_of_saves(start, above, full, sync):
     """kill -9 of all of it, and started again: files outlive that, with all that was acknowledged."""
     server = start(line(above / "sessions", f"sync={sync}"), mpm_config=CHILDREN)
     server.expect(*KILLED)
-    with counting(server) as visitors:
+    with Load(server, kind=Survivor) as load:
         for _ in range(20 if full else 4):
-            told_more(visitors)
+            told_more(load)
             os.killpg(server.process.pid, signal.SIGKILL)
             server.process.wait()
             server.error_log.write_text("")
             server.seen = 0
             server.start()
-        told_more(visitors)
+        told_more(load)
     server.stop()                       # what it has to say of its killed children is said in this test
     server.expect(*KILLED)
 
@@ -315,11 +269,11 @@ def test_httpd_is_killed_in_the_middle_of_saves(start, above, full, sync):
 def test_children_are_killed_under_load(start, above, full):
     server = start(line(above / "sessions"), mpm_config=CHILDREN, cgi="cgi")
     server.expect(*KILLED)
-    with counting(server) as visitors:
+    with Load(server, kind=Survivor) as load:
         for _ in range(100 if full else 20):
-            told_more(visitors, 20)
+            told_more(load, 20)
             os.kill(wait_until(server.children, "a child")[0], signal.SIGKILL)
-        told_more(visitors)
+        told_more(load)
     server.stop()
     server.expect(*KILLED)
 

@@ -25,7 +25,7 @@ def pytest_addoption(parser):
     parser.addoption("--mpm", default="event", choices=["event", "worker", "prefork"])
     parser.addoption("--store", help="what the store `default` is, such as \"memory: size=8M\", where a "
                      "test does not say; of a scheme alone, such as redis:, dbd: (PostgreSQL), dbd:mysql or "
-                     "dbd:sqlite, what it needs is started")
+                     "dbd:sqlite, what it needs is started; {dir} is each httpd's own directory")
     parser.addoption("--full", action="store_true", help="the numbers of the design, which take long")
 
 

@@ -222,11 +222,11 @@ ScriptAlias /cgi/ {self.cgi}/
         """The store that the run was told of, where the test does not care."""
         if not self.build.store or self.implied or "BSessionStore" in self.main + self.config:
             return ""
-        return f"BSessionStore default {self.build.store}\n"
+        return self._fill(f"BSessionStore default {self.build.store}\n")
 
     def _store_line(self):
         """And what stores need beside their line, where the test does not say."""
-        if "dbd" in self._schemes() and "DBDriver" not in self.main + self.config:
+        if "dbd" in self._schemes() and not self.implied and "DBDriver" not in self.main + self.config:
             return self.build.store_needs + self._default_store()
         return self._default_store()
 
@@ -383,9 +383,14 @@ ScriptAlias /cgi/ {self.cgi}/
         return Client(self, **more)
 
     def rss(self, pid):
-        """Resident kilobytes that are the process's own."""
-        text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
-        return sum(int(n) for n in re.findall(r"^Private_(?:Clean|Dirty): +(\d+) kB", text, re.M))
+        """Resident kilobytes that are the process's own; a store in a file of this server is not."""
+        own, kilobytes = True, 0
+        for line in pathlib.Path(f"/proc/{pid}/smaps").read_text().splitlines():
+            if re.match(r"[0-9a-f]+-[0-9a-f]+ ", line):
+                own = str(self.dir) not in line
+            found = re.match(r"Private_(?:Clean|Dirty): +(\d+) kB", line)
+            kilobytes += int(found[1]) if own and found else 0
+        return kilobytes
 
 
 def on(*more):

@@ -16,7 +16,9 @@ WRONG = [
     ("BSessionStore x", "a name, a URL such as memory:"),
     ("BSessionStore x memory", "memory:"),
     ("BSessionStore x nosuch:/y", "memory:"),
-    ("BSessionStore x memory:/tmp/y", "memory:"),
+    ("BSessionStore x memory:y", "memory: and the path of a file, which begins with one /"),
+    ("BSessionStore x memory://y", "which begins with one /"),
+    ("BSessionStore x memory:/y/", "not of a directory"),
     ("BSessionStore x ''", "memory:"),
     ("BSessionStore 'a b' memory:", "letters, digits"),
     ("BSessionStore '' memory:", "letters, digits"),
@@ -130,6 +132,7 @@ WRONG = [
 RIGHT = [
     "BSession On", "BSession off", "BSession READONLY", "BSession Passive",
     "BSessionStore x memory:", "BSessionStore x memory: size=8m timeout=500ms breaker=5,1s,30s",
+    "BSessionStore x memory:/nowhere/y size=8m",
     "BSessionStore x memory: breaker=off", "BSessionStore x MEMORY: Timeout=1s Breaker=Off",
     "BSessionStore x memory:\nBSessionStore x memory:",
     "<Location />\nBSessionUse x\n</Location>\nBSessionStore x memory:",

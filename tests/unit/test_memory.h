@@ -18,6 +18,9 @@ extern bsession_call_t     store_last;      /* the call of the last verb: its wh
 
 TCase *memory_full_case(void);
 TCase *memory_check_case(void);
+TCase *memory_file_case(void);
+TCase *memory_damage_case(void);
+TCase *memory_grow_case(void);
 
 bsession_call_t    *store_call(void);
 const char         *store_create(bsession_backend_t **backend, const char *url, const char *name,
@@ -39,5 +42,27 @@ bsession_stats_t    store_stats(bsession_backend_t *backend);
 /** What the checker says. */
 apr_array_header_t *store_check(bsession_backend_t *backend);
 void                store_is_sound(bsession_backend_t *backend);
+
+
+/* ---- in a file: test_memory_file.c ---- */
+
+/** Between these, for each test, is a directory with no file in it. */
+extern char file_path[];
+void        file_setup(void);
+void        file_teardown(void);
+
+/** An httpd of its own that has the store in the file; NULL where it refuses to start, and why is
+ *  in store_last. It waits 50 ms for others. */
+bsession_backend_t *file_start(const char *size);
+/** The same, which must start and say this. */
+bsession_backend_t *file_started(const char *size, const char *notice);
+/** Its end: in order, or killed. */
+void                file_stop(bsession_backend_t *backend);
+void                file_kill(bsession_backend_t *backend);
+
+/** Changes bytes of the file. */
+void                file_write(apr_size_t at, const void *bytes, apr_size_t count);
+/** The file's name with this behind it is there. */
+int                 file_has(const char *suffix);
 
 #endif
