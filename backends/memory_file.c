@@ -46,10 +46,10 @@ static apr_status_t file_room_of_shard(int descriptor, const memory_segment_t *p
     apr_status_t status;
 
     status = file_allocate(descriptor, base,
-                                 plan->page_table_at + pages * sizeof(memory_page_t));
+                           plan->page_table_at + pages * sizeof(memory_page_t));
     if (status == APR_SUCCESS) {
         status = file_allocate(descriptor, base + plan->buckets_at,
-                                     (uint64_t)memory_segment_buckets(mine) * sizeof(uint32_t));
+                               (uint64_t)memory_segment_buckets(mine) * sizeof(uint32_t));
     }
     if (status == APR_SUCCESS) {
         status = file_allocate(descriptor, base + plan->data_at, pages << plan->page_shift);

@@ -154,16 +154,19 @@ apr_status_t memory_place_take(int *descriptor, const char *path, int flags, bse
     }
 }
 
+/* Once it has the name, it is the file, whether or not the disk knows the name already. */
 apr_status_t memory_place_name(const char *from, const char *to, bsession_call_t *call)
 {
     char *directory = apr_pstrmemdup(call->pool, to, (apr_size_t)(strrchr(to, '/') - to) + 1);
-    int descriptor = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    apr_status_t status = rename(from, to) != 0 || descriptor < 0 || fsync(descriptor) != 0
-                          ? errno : APR_SUCCESS;
+    int descriptor;
 
+    if (rename(from, to) != 0) {
+        return memory_say(errno, call, "a new file cannot be made: %s", strerror(errno));
+    }
+    descriptor = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (descriptor >= 0) {
+        fsync(descriptor);
         close(descriptor);
     }
-    return status == APR_SUCCESS
-           ? status : memory_say(status, call, "a new file cannot be made: %s", strerror(status));
+    return APR_SUCCESS;
 }
