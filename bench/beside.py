@@ -1,7 +1,8 @@
-"""What runs beside httpd for some rows: a Redis server, and PHP's processes."""
+"""What runs beside httpd for some rows: a Redis server, databases, and PHP's processes."""
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ import server
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent / "tests" / "stores"))
 
+import sql_servers  # noqa: E402
 from redis_server import Redis  # noqa: E402
 
 
@@ -46,6 +48,31 @@ class Store:
 
     def stop(self):
         self.redis.stop()
+
+
+class Databases:
+    """PostgreSQL and MariaDB, the same for all rows."""
+
+    def __init__(self, core):
+        self.servers = {}
+        try:
+            for name in "pgsql", "mysql":
+                self.servers[name] = one = sql_servers.DATABASES[name]()
+                one.signal(signal.SIGSTOP)      # what is there stays so
+                for pid in [one.process.pid, *sql_servers.descendants(one.process.pid)]:
+                    for task in os.listdir(f"/proc/{pid}/task"):
+                        os.sched_setaffinity(int(task), {core})
+                one.resume()
+        except BaseException:
+            self.stop()
+            raise
+
+    def words(self):
+        return {name: one.lines("DBDMin 16\nDBDKeep 20\nDBDMax 20\n") for name, one in self.servers.items()}
+
+    def stop(self):
+        for one in self.servers.values():
+            one.stop()
 
 
 # As many processes as wrk has connections, so that none waits for another to end.

@@ -51,6 +51,7 @@ def measure_httpd(chosen, work, table):
                "bench_hiredis": build_module(work, "mod_bench_hiredis", "-lhiredis")}
     site = rows.Site(TOP / "build", modules, beside.Store(throughput.cpus()[1]))
     try:
+        site.databases = beside.Databases(throughput.cpus()[1])
         if "instructions" in chosen.parts:
             tables.add_instructions(table, *instructions.measure(rows.ROWS, work, site, say))
         if "throughput" in chosen.parts:
@@ -61,6 +62,8 @@ def measure_httpd(chosen, work, table):
             tables.add_demands(table, demands.measure(asking, work, site, say))
     finally:
         site.redis.stop()
+        if site.databases:
+            site.databases.stop()
 
 
 def measure(chosen, work, table):

@@ -14,6 +14,19 @@ REDIS = BSESSION + """\
 LoadModule bsession_redis_module {build}/.libs/mod_bsession_redis.so
 BSessionStore default """
 
+DBD = BSESSION + """\
+LoadModule dbd_module {modules}/mod_dbd.so
+LoadModule bsession_dbd_module {build}/.libs/mod_bsession_dbd.so
+BSessionStore default dbd:
+"""
+
+# With mod_session_dbd's own table in the same file: what is compared is the modules.
+SQLITE = """\
+DBDriver sqlite3
+DBDParams @DATA@/sessions.db
+DBDMax 20
+"""
+
 HIREDIS = """\
 LoadModule bench_hiredis_module {bench_hiredis}
 BenchHiredis {port} {copy}
@@ -74,10 +87,12 @@ class Site:
     build: pathlib.Path
     bench: dict[str, pathlib.Path]      # the modules of bench/
     redis: beside.Store | None = None
+    databases: beside.Databases | None = None
 
     def words(self):
         return {"build": self.build, "modules": server.apxs("LIBEXECDIR"), **self.bench,
-                **(self.redis.words() if self.redis else {})}
+                **(self.redis.words() if self.redis else {}),
+                **(self.databases.words() if self.databases else {})}
 
 
 @dataclasses.dataclass
@@ -197,6 +212,15 @@ ROWS = [
         trips=1),
     Row("redis-tls-write", "the same by TLS: changed", REDIS + "{tls}\n", ENV, "/write", True,
         redis=True, trips=2),
+    Row("sqlite-read", "SQLite: five keys into the environment", DBD + SQLITE, ENV, seeded=True),
+    Row("sqlite-write", "SQLite: one of five keys changed", DBD + SQLITE, ENV, "/write", True),
+    Row("pgsql-read", "PostgreSQL: five keys into the environment", DBD + "{pgsql}", ENV,
+        seeded=True),
+    Row("pgsql-write", "PostgreSQL: one of five keys changed, not synced to a disk", DBD + "{pgsql}",
+        ENV, "/write", True),
+    Row("mysql-read", "MariaDB: five keys into the environment", DBD + "{mysql}", ENV, seeded=True),
+    Row("mysql-write", "MariaDB: one of five keys changed, not synced to a disk", DBD + "{mysql}",
+        ENV, "/write", True),
     Row("hiredis", "hiredis alone: HGETALL of such a session", HIREDIS, redis=True),
 ]
 
