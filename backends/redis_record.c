@@ -2,7 +2,6 @@
 
 #include "redis_record.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,8 +15,8 @@ typedef struct {
     int epoch, size;
 } read_own_t;
 
-/** A decimal number, as we write it; 0 where it is none: what is compared as text must not be read
- *  as another number's. */
+/** A decimal number, as we write it, and below 2^64 - 1; 0 where it is none: what is compared as
+ *  text must not be read as another number's. */
 static int read_number(apr_uint64_t *number, const redisReply *text, apr_uint64_t most)
 {
     char *end;
@@ -26,9 +25,8 @@ static int read_number(apr_uint64_t *number, const redisReply *text, apr_uint64_
         || (text->str[0] == '0' && text->len > 1)) {
         return 0;
     }
-    errno = 0;
     *number = strtoull(text->str, &end, 10);
-    return end == text->str + text->len && errno == 0 && *number <= most;
+    return end == text->str + text->len && *number <= most;
 }
 
 static int is_word(const redisReply *name, const char *word)
