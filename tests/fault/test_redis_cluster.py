@@ -144,6 +144,118 @@ def test_a_redirection_without_a_name(server, whole, kind):
     whole.move(slot, source)
 
 
+def test_what_a_redirection_teaches(server, whole):
+    """One is enough for its slot; and for the others that moved, once a child has asked who owns what."""
+    def visitor():
+        one, slot = new_visitor(server, whole, "/moving")
+        one.keep = True
+        return one, slot
+    (first, a), (second, b) = visitor(), visitor()
+    while whole.owner(b) is not whole.owner(a) or a == b:
+        second, b = visitor()
+    second.connection = first.connection        # one child
+    source = whole.owner(a)
+    target = next(m for m in whole.masters() if m is not source)
+    at = {"at": "/moving"}
+    first.results("get=n", **at)
+    second.connection = first.connection
+    for m in source, target:
+        m("CONFIG", "RESETSTAT")
+    whole.move(a, target)
+    whole.move(b, target)
+    for _ in range(5):
+        assert first.results("get=n", "incr=m:1", **at)[0] == "=2"
+    assert source.errors("MOVED") <= 2          # one for each of the load's two commands
+    assert target.calls("asking") == 0
+    until = time.monotonic() + 1
+    wait_until(lambda: time.monotonic() > until, "the map to be due")
+    for _ in range(2):
+        first.results("get=n", **at)
+    before = source.errors("MOVED")
+    assert second.results("get=n", **at) == ["=2"]
+    assert source.errors("MOVED") == before
+    wait_until(whole.is_whole, "all to know of it", 30)
+    whole.move(a, source)
+    whole.move(b, source)
+
+
+def test_many_at_once_while_slots_move(server, whole):
+    """What a node does not have any more is asked of the one that has it."""
+    def cached(*calls):
+        return server.client().results("cache=moving/things/60000", *calls, at="/moving")[1:]
+    names = [f"k{i}" for i in range(12)]
+    assert cached(*[f"cset={n}:{n}" for n in names]) == ["ok"] * 12
+    everything = cached("cget_many=" + ",".join(names))
+    assert all(n in everything[0] for n in names)
+    keys = [k for m in whole.masters() for k in m("KEYS", "bs:moving:c*")]
+    homes = {slot_of(whole, k): whole.owner(slot_of(whole, k)) for k in keys[:3]}
+    for slot, home in homes.items():
+        whole.move(slot, next(m for m in whole.masters() if m is not home))
+        assert cached("cget_many=" + ",".join(names)) == everything
+    wait_until(whole.is_whole, "all to know of it", 30)
+    for slot, home in homes.items():
+        whole.move(slot, home)
+    assert cached("cget_many=" + ",".join(names)) == everything
+    assert cached("cclear") == ["ok"]
+
+
+def test_nodes_that_do_not_know_their_address(server, whole):
+    """They are where they were asked."""
+    server.expect(OUTAGE)
+    for m in whole.members:
+        m("CONFIG", "SET", "cluster-preferred-endpoint-type", "unknown-endpoint")
+    try:
+        server.graceful()               # children that know nothing
+        for _ in range(12):
+            works(server, "main")
+    finally:
+        for m in whole.members:
+            m("CONFIG", "SET", "cluster-preferred-endpoint-type", "ip")
+
+
+def test_a_node_that_hangs_does_not_hide_the_others(server, whole):
+    """Whoever is asked for the map gets a share of the time."""
+    server.expect(OUTAGE)
+    for m in whole.members:
+        m("CONFIG", "SET", "cluster-node-timeout", "15000")
+    hung = whole.members[0]
+    visitors = []
+    while not visitors:
+        visitor, slot = new_visitor(server, whole, "/moving")
+        visitors += [visitor] * (whole.owner(slot) is not hung)
+    hung.pause()
+    try:
+        server.graceful()               # children that know nothing
+        for _ in range(3):
+            assert visitors[0].results("get=n", at="/moving") == ["=2"]
+    finally:
+        hung.resume()
+        for m in whole.members:
+            m("CONFIG", "SET", "cluster-node-timeout", "1000")
+
+
+def test_emptying_a_cache_while_a_slot_is_nobodys(server, whole):
+    """Who knows what lies there: it is an outage, and no success."""
+    server.expect(OUTAGE)
+
+    def cached(*calls):
+        return server.client().results("cache=moving/things/60000", *calls, at="/moving")[1:]
+    home, slot = whole.owner(SLOTS - 1), SLOTS - 1
+    for m in whole.members:
+        m("CONFIG", "SET", "cluster-require-full-coverage", "no")
+    for m in whole.members:
+        m("CLUSTER", "DELSLOTS", slot)
+    wait_until(lambda: all(slot not in range(r[0], r[1] + 1) for m in whole.members for r in m("CLUSTER", "SLOTS")),
+               "all to have forgotten it")
+    server.graceful()
+    assert cached("cclear")[0].startswith("outage")
+    home("CLUSTER", "ADDSLOTS", slot)
+    wait_until(whole.is_whole, "all to know of it again", 30)
+    for m in whole.members:
+        m("CONFIG", "SET", "cluster-require-full-coverage", "yes")
+    wait_until(lambda: cached("cclear") == ["ok"], "it to be empty")
+
+
 def test_resharding_under_load(server, whole):
     """Every session's slot goes to another node and back: no request fails, no step is lost or counted twice."""
     with Load(server, "/moving") as load:

@@ -45,9 +45,13 @@ def server(start, wire):
     BSessionOnOutage anonymous
 </Location>
 """, mpm_config=ONE_CHILD)
-    # from here on the server knows each script
-    assert one.client().results("set=a:1", "save", "set=a:2", "save", "touch", "destroy")[-1] == "ok"
+    teach(one)
     return one
+
+
+def teach(server):
+    """From here on Redis knows each script."""
+    assert server.client().results("set=a:1", "save", "set=a:2", "save", "touch", "destroy")[-1] == "ok"
 
 
 @pytest.fixture(autouse=True)
@@ -358,6 +362,7 @@ def test_an_answer_behind_an_error(server, wire, redis):
     assert visitor.results("set=a:1") == ["ok"]
     assert wire.count(b"$4\r\nEVAL\r\n") == 1 and redis("DBSIZE") == 1
     assert visitor.results("get=a") == ["=1"]
+    teach(server)
 
 
 @pytest.mark.parametrize("reply", [
