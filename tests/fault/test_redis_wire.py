@@ -122,7 +122,7 @@ def test_too_slow(visitor, wire, redis):
     wire.delay = 1.5
     began = time.monotonic()
     assert refused(visitor.probe("get=a"))
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 15
     wire.delay = 0
     wire.once(SAVE, Hold())
     assert refused(visitor.probe("incr=n:1"))
@@ -408,7 +408,7 @@ def test_a_reply_that_announces_too_much(server, wire, visitor, reply):
         began = time.monotonic()
         answer = visitor.probe(*calls)
         assert refused(answer), answer
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 15
         wire.rules = []
     assert peak(server) < before + 50_000
     assert visitor.results("get=a", "get=n") == ["=1", "=2"]
