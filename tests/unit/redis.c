@@ -5,6 +5,8 @@
 
 #include <malloc.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
 
 #include <apr_general.h>
 #include <apr_strings.h>
@@ -18,6 +20,17 @@
 static apr_pool_t   *pool;
 static redis_conf_t  conf;
 static redis_slots_t slots;
+
+/* In place of APR's, whose lists of connections ask it too: what takes minutes is said, not waited for. */
+static apr_interval_time_t later;
+
+apr_time_t apr_time_now(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return apr_time_from_sec(now.tv_sec) + now.tv_nsec / 1000 + later;
+}
 
 static void setup(void)
 {
@@ -331,8 +344,6 @@ START_TEST(whoever_waits_gets_what_is_given_back)
 }
 END_TEST
 
-/* ------------------------------------------------------------------ one connection */
-
 /* Somewhere that takes connections and says nothing. */
 static redis_address_t silent_server(void)
 {
@@ -347,6 +358,47 @@ static redis_address_t silent_server(void)
     apr_socket_addr_get(&here, APR_LOCAL, socket);
     return at("127.0.0.1", here->port);
 }
+
+/** Sockets of this process. */
+static int open_sockets(void)
+{
+    struct stat is;
+    int fd, count = 0;
+
+    for (fd = 0; fd < 1024; fd++) {
+        count += fstat(fd, &is) == 0 && S_ISSOCK(is.st_mode);
+    }
+    return count;
+}
+
+/* Of many that were in use at once, those that nobody has use for any more end. */
+START_TEST(connections_that_nobody_needs_end)
+{
+    redis_address_t address = silent_server();
+    bsession_call_t call = call_until(apr_time_from_sec(30));
+    redis_link_t *links[5], *link;
+    int before = open_sockets(), i;
+    redis_node_t *node;
+
+    conf.login.connect_timeout = apr_time_from_sec(5);
+    node = redis_node_make(&conf, &address, pool);
+    for (i = 0; i < 5; i++) {
+        ck_assert_int_eq(redis_node_acquire(node, &links[i], &call), APR_SUCCESS);
+        ck_assert_int_eq(redis_link_ready(links[i], &call), APR_SUCCESS);
+    }
+    for (i = 0; i < 5; i++) {
+        redis_node_release(node, links[i]);
+    }
+    for (i = 0; i < 4; i++) {
+        later += apr_time_from_sec(30);
+        ck_assert_int_eq(redis_node_acquire(node, &link, &call), APR_SUCCESS);
+        redis_node_release(node, link);
+    }
+    ck_assert_int_eq(open_sockets(), before + 1);
+}
+END_TEST
+
+/* ------------------------------------------------------------------ one connection */
 
 START_TEST(what_waits_for_an_answer_serves_nobody_else)
 {
@@ -424,6 +476,7 @@ int main(void)
     tcase_add_test(tests, a_child_does_not_grow);
     tcase_add_test(tests, nobody_waits_for_a_connection_beyond_the_deadline);
     tcase_add_test(tests, whoever_waits_gets_what_is_given_back);
+    tcase_add_test(tests, connections_that_nobody_needs_end);
     tcase_add_test(tests, what_waits_for_an_answer_serves_nobody_else);
     tcase_add_test(tests, what_has_not_said_who_it_is_serves_nobody_else);
     suite_add_tcase(suite, tests);
