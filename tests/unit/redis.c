@@ -14,6 +14,7 @@
 #include <check.h>
 
 #include "redis_slots.h"
+#include "redis_topology.h"
 
 #define LONG_AGO apr_time_from_sec(3600)
 
@@ -207,6 +208,16 @@ START_TEST(owners_have_numbers_of_their_own)
     for (i = 0; i < 3 * BSESSION_NODES; i++) {
         ck_assert_uint_lt(node_at(apr_psprintf(pool, "n%d", i))->number, BSESSION_NODES);
     }
+}
+END_TEST
+
+/* A child's pool is everybody's, and a thread that learns of a node may take nothing from it. */
+START_TEST(a_childs_pool_is_left_alone)
+{
+    const char *before = apr_palloc(pool, 8);
+
+    ck_assert_ptr_nonnull(redis_topology_make(&conf, pool));
+    ck_assert_ptr_eq((const char *)apr_palloc(pool, 8), before + 8);
 }
 END_TEST
 
@@ -472,6 +483,7 @@ int main(void)
     tcase_add_test(tests, a_slot_changes_hands);
     tcase_add_test(tests, a_doubt_ends_when_owners_are_named);
     tcase_add_test(tests, owners_have_numbers_of_their_own);
+    tcase_add_test(tests, a_childs_pool_is_left_alone);
     tcase_add_test(tests, a_node_goes_when_nobody_needs_it);
     tcase_add_test(tests, a_child_does_not_grow);
     tcase_add_test(tests, nobody_waits_for_a_connection_beyond_the_deadline);
