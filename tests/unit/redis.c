@@ -3,6 +3,7 @@
 /* What of the Redis store needs no server: which slot a key falls into, who owns it, and who may
  * have a connection. */
 
+#include <dlfcn.h>
 #include <malloc.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -31,6 +32,23 @@ apr_time_t apr_time_now(void)
 
     clock_gettime(CLOCK_REALTIME, &now);
     return apr_time_from_sec(now.tv_sec) + now.tv_nsec / 1000 + later;
+}
+
+typedef apr_status_t (resolver_t)(apr_sockaddr_t **, const char *, apr_int32_t, apr_port_t, apr_int32_t,
+                                  apr_pool_t *);
+
+/* In place of APR's: a name with two addresses. */
+apr_status_t apr_sockaddr_info_get(apr_sockaddr_t **to, const char *host, apr_int32_t family,
+                                   apr_port_t port, apr_int32_t flags, apr_pool_t *p)
+{
+    resolver_t *resolve = (resolver_t *)dlsym(RTLD_NEXT, "apr_sockaddr_info_get");
+    apr_status_t status;
+
+    if (strcmp(host, "two.example") != 0) {
+        return resolve(to, host, family, port, flags, p);
+    }
+    status = resolve(to, "127.0.0.2", family, port, flags, p);
+    return status == APR_SUCCESS ? resolve(&(*to)->next, "127.0.0.1", family, port, flags, p) : status;
 }
 
 static void setup(void)
@@ -444,6 +462,34 @@ START_TEST(what_waits_for_an_answer_serves_nobody_else)
 }
 END_TEST
 
+/* The first takes no connections, and does not say so. */
+START_TEST(one_address_of_a_name_does_not_hide_the_next)
+{
+    redis_address_t address = silent_server(), name = at("two.example", address.port);
+    bsession_call_t call = call_until(apr_time_from_sec(30));
+    apr_socket_t *hole, *waiting;
+    apr_sockaddr_t *there;
+    redis_link_t *link;
+    apr_pool_t *own;
+    int i;
+
+    apr_sockaddr_info_get(&there, "127.0.0.2", APR_INET, address.port, 0, pool);
+    apr_socket_create(&hole, APR_INET, SOCK_STREAM, APR_PROTO_TCP, pool);
+    ck_assert_int_eq(apr_socket_bind(hole, there), APR_SUCCESS);
+    ck_assert_int_eq(apr_socket_listen(hole, 0), APR_SUCCESS);
+    for (i = 0; i < 3; i++) {
+        apr_socket_create(&waiting, APR_INET, SOCK_STREAM, APR_PROTO_TCP, pool);
+        apr_socket_timeout_set(waiting, 0);
+        apr_socket_connect(waiting, there);
+    }
+    conf.login.connect_timeout = apr_time_from_msec(400);
+    apr_pool_create(&own, pool);
+    link = redis_link_make(&name, &conf.login, own);
+    ck_assert_int_eq(redis_link_ready(link, &call), APR_SUCCESS);
+    redis_link_free(link);
+}
+END_TEST
+
 /* AUTH goes first, and its answer is due. */
 START_TEST(what_has_not_said_who_it_is_serves_nobody_else)
 {
@@ -490,6 +536,7 @@ int main(void)
     tcase_add_test(tests, whoever_waits_gets_what_is_given_back);
     tcase_add_test(tests, connections_that_nobody_needs_end);
     tcase_add_test(tests, what_waits_for_an_answer_serves_nobody_else);
+    tcase_add_test(tests, one_address_of_a_name_does_not_hide_the_next);
     tcase_add_test(tests, what_has_not_said_who_it_is_serves_nobody_else);
     suite_add_tcase(suite, tests);
     runner = srunner_create(suite);
