@@ -177,8 +177,16 @@ static int topology_is_due(const redis_topology_t *topology, apr_time_t now)
 
 redis_topology_t *redis_topology_make(const redis_conf_t *conf, apr_pool_t *pool)
 {
-    redis_topology_t *topology = apr_pcalloc(pool, sizeof *topology);
+    redis_topology_t *topology;
+    apr_pool_t *own;
 
+    /* what is learnt later is allocated under our lock, which the other users of pchild do not take */
+    if (apr_pool_create(&own, pool) != APR_SUCCESS) {
+        return NULL;
+    }
+    apr_pool_tag(own, "redis topology");
+    pool = own;
+    topology = apr_pcalloc(pool, sizeof *topology);
     topology->conf = conf;
     if (!redis_slots_init(&topology->slots, conf, pool)
         || apr_thread_mutex_create(&topology->lock, APR_THREAD_MUTEX_DEFAULT, pool) != APR_SUCCESS

@@ -461,3 +461,32 @@ def test_a_server_with_too_many_clients(server, wire, redis, visitor):
     finally:
         redis("CONFIG", "SET", "maxclients", "1000")
     assert visitor.results("get=a") == ["=1"]
+
+def test_a_full_server_of_version_6(server, wire, visitor):
+    """Its scripts wrap what went wrong into a sentence."""
+    wire.once(SAVE, Instead(b"-ERR Error running script (call to f_0): @user_script:9: @user_script: 9: -OOM command "
+                            b"not allowed when used memory > 'maxmemory'.\r\n"))
+    assert refused(visitor.probe("incr=n:1"))
+    assert "the server refused with OOM: its maxmemory" in server.logged("store default: save failed")
+
+
+# -- somebody else is the master now
+
+def test_a_server_that_was_demoted_behind_its_name(server, wire, redis, visitor):
+    """An address that is given to another server, as clouds do: where a connection finds the old one read-only,
+    another one is made, to where the name leads now, within the call."""
+    other = Redis(f"user web on >{PASSWORD} ~* +@all")
+    try:
+        other("REPLICAOF", "127.0.0.1", redis.ports[0])
+        wait_until(lambda: b"master_link_status:up" in other("INFO", "replication"), "the replica")
+        wait_until(lambda: other("SELECT", 2) and other("DBSIZE") == 1, "the record")
+        other("REPLICAOF", "NO", "ONE")
+        redis("REPLICAOF", "127.0.0.1", other.ports[0])
+        wire.target = other.ports[0]
+        assert visitor.results("set=a:2", "incr=n:1") == ["ok", "=2"]
+        assert field(other, "n") == "2"
+    finally:
+        wire.target = redis.ports[0]
+        redis("REPLICAOF", "NO", "ONE")
+        wire.hang_up()
+        other.stop()
