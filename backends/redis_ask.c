@@ -278,7 +278,7 @@ static void ask_turn_over(const ask_t *ask)
 
 static ask_turn_t ask_turn_for_failure(ask_t *ask, apr_status_t status)
 {
-    if (!ask->link || status == APR_EACCES) {
+    if (!ask->link || status == APR_EACCES || status == BSESSION_ECORRUPT) {
         return ASK_OVER;
     }
     redis_topology_doubt(ask->topology, ask->node);
@@ -296,7 +296,7 @@ static ask_turn_t ask_turn_for_failure(ask_t *ask, apr_status_t status)
 static int ask_may_repeat(const ask_t *ask, apr_status_t status)
 {
     return !ask->fresh && (!ask->sent || ask->question->again) && status != REDIS_EROLE
-           && status != APR_TIMEUP;
+           && status != APR_TIMEUP && status != BSESSION_ECORRUPT;
 }
 
 /** Whether the same server is to be asked at once again; each reason is good for once. */

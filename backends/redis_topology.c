@@ -9,7 +9,7 @@
 #include "redis_slots.h"
 
 /* Without a reason, who owns what is asked again so often. */
-#define TOPOLOGY_MASTER_GOOD apr_time_from_sec(10)
+#define TOPOLOGY_MASTER_GOOD apr_time_from_sec(2)
 #define TOPOLOGY_SLOTS_GOOD  apr_time_from_sec(60)
 /* With a reason that a call can live with, so often, and for so long at most. */
 #define TOPOLOGY_STALE_GOOD  apr_time_from_msec(500)

@@ -29,8 +29,7 @@ def directives():
 CODE = directives()
 DOCUMENTED = sections()
 # the stores that examples name, so that each line stands alone
-STORES = DOCUMENTED["BSessionStore"]["example"] \
-    + re.search(r"(?m)^BSessionStore before .*\n", DOCUMENTED["BSessionMigrateFrom"]["example"])[0]
+STORES = DOCUMENTED["BSessionStore"]["example"]
 
 
 def in_its_place(name, line):
