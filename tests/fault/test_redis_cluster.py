@@ -435,6 +435,34 @@ def test_a_node_alone_fails_alone(server, whole):
         wait_until(lambda: v.probe("get=n", at="/short").status == 200, "service to return")
 
 
+def test_many_at_once_while_one_node_is_gone(server, whole):
+    """What is there is had, and nobody thinks that the others are gone, too."""
+    server.expect(OUTAGE)
+
+    def cached(*calls):
+        return server.client().probe("cache=short/things/60000", *calls, at="/short")
+    names = [f"k{i}" for i in range(30)]
+    assert cached(*[f"cset={n}:1" for n in names]).results[1:] == ["ok"] * 30
+    for member in whole.members:
+        member("CONFIG", "SET", "cluster-require-full-coverage", "no")
+    old = whole.owner(0)
+    replica = whole.replica_of(old)
+    kept = []
+    while len(kept) < 4:
+        visitor, slot = new_visitor(server, whole, "/short")
+        kept += [visitor] * (whole.owner(slot) is not old)
+    replica.kill()
+    old.kill()
+    try:
+        for _ in range(3):                      # as often as the breaker lets pass
+            values = cached("cget_many=" + ",".join(names)).results[1]
+            assert "=1" in values and "outage" in values
+        assert [v.probe("get=n", at="/short").status for v in kept] == [200] * 4
+    finally:
+        replica.start()
+        old.start()
+
+
 def test_all_nodes_are_gone(server, whole):
     """Each request ends in time, and all is well when they are back."""
     server.expect(OUTAGE)
