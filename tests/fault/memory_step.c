@@ -75,8 +75,10 @@ static apr_status_t step_load(void)
 static apr_status_t step_sweep(void)
 {
     bsession_call_t call = fault_call(step_pool, 20000);
+    apr_status_t status = bsession_memory_provider.sweep(backend, apr_time_now()
+                                                         + apr_time_from_sec(7200), &call);
 
-    return bsession_memory_provider.sweep(backend, apr_time_now() + apr_time_from_sec(7200), &call);
+    return status == APR_INCOMPLETE ? APR_SUCCESS : status;
 }
 
 static const step_t steps[] = {
