@@ -225,8 +225,8 @@ static void topology_refresh(redis_topology_t *topology, int slot, const bsessio
             }
             return;
         }
-        if (owner && now - topology->tried < TOPOLOGY_LOOKS_APART) {
-            return;
+        if (now - topology->tried < TOPOLOGY_LOOKS_APART && (owner || !topology->looking)) {
+            return;                         /* who has none asks again after a pause */
         }
         topology_look(topology, 1, call);
     }
