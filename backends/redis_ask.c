@@ -209,7 +209,7 @@ static const char *ask_hint(const ask_t *ask)
     if (ask_error_is(ask->error, "NOAUTH") || strstr(ask->error->str, "unauthenticated")) {
         return "NOAUTH: it wants a password: password=";
     }
-    if (ask_error_is(ask->error, "OOM")) {
+    if (ask_error_is(ask->error, "OOM") || strstr(ask->error->str, " -OOM ")) {
         return "OOM: its maxmemory is reached";
     }
     if (ask_error_is(ask->error, "MOVED") && !redis_topology_can_change(ask->topology)) {
@@ -278,7 +278,7 @@ static void ask_turn_over(const ask_t *ask)
 
 static ask_turn_t ask_turn_for_failure(ask_t *ask, apr_status_t status)
 {
-    if (!ask->link || status == APR_EACCES) {
+    if (!ask->link || status == APR_EACCES || status == BSESSION_ECORRUPT) {
         return ASK_OVER;
     }
     redis_topology_doubt(ask->topology, ask->node);
@@ -296,7 +296,34 @@ static ask_turn_t ask_turn_for_failure(ask_t *ask, apr_status_t status)
 static int ask_may_repeat(const ask_t *ask, apr_status_t status)
 {
     return !ask->fresh && (!ask->sent || ask->question->again) && status != REDIS_EROLE
-           && status != APR_TIMEUP;
+           && status != APR_TIMEUP && status != BSESSION_ECORRUPT;
+}
+
+/** Whether the same server is to be asked at once again; each reason is good for once. */
+static int ask_once_more(ask_t *ask, apr_status_t status)
+{
+    if (status != APR_SUCCESS) {
+        if (ask_may_repeat(ask, status)) {
+            ask_turn_over(ask);
+            return 1;
+        }
+        return 0;
+    }
+    if (!ask->error) {
+        return 0;
+    }
+    /* of what these say nothing was done */
+    if (ask->question->script && !ask->in_full && ask_error_is(ask->error, "NOSCRIPT")) {
+        ask->in_full = 1;
+        return 1;
+    }
+    /* it was made a replica. Where nothing but its name says who the master is, that may lead to another
+     * one by now, which a connection that is there already does not notice */
+    if (!ask->fresh && ask_is_read_only(ask->error) && !redis_topology_can_change(ask->topology)) {
+        redis_link_close(ask->link);
+        return 1;
+    }
+    return 0;
 }
 
 static apr_status_t ask_until_said(ask_t *ask, bsession_call_t *call)
@@ -307,16 +334,9 @@ static apr_status_t ask_until_said(ask_t *ask, bsession_call_t *call)
         ask->link = NULL;
         return status;
     }
-    status = ask_once(ask, call);
-    if (status != APR_SUCCESS && ask_may_repeat(ask, status)) {
-        ask_turn_over(ask);
+    do {
         status = ask_once(ask, call);
-    }
-    if (status == APR_SUCCESS && ask->error && ask->question->script && !ask->in_full
-        && ask_error_is(ask->error, "NOSCRIPT")) {
-        ask->in_full = 1;               /* nothing was done */
-        status = ask_once(ask, call);
-    }
+    } while (ask_once_more(ask, status));
     redis_node_release(ask->node, ask->link);
     return status;
 }

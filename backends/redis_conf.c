@@ -74,6 +74,9 @@ static const char *conf_user(redis_conf_t *conf, char **rest)
         return NULL;
     }
     *at = '\0';
+    if (strchr(*rest, '@') && strchr(*rest, ',')) {
+        return "user and password stand once, before all hosts; an @ in a password is written %40";
+    }
     colon = strchr(*rest, ':');
     if (colon) {
         *colon = '\0';
@@ -110,7 +113,7 @@ static int conf_address(redis_address_t *address, char *text, apr_port_t standar
         *port++ = '\0';
     }
     address->host = text;
-    if (!*text || strchr(text, ' ') || (port && !conf_number(&number, port, 1, 65535))) {
+    if (!*text || text[strcspn(text, " ?#[]")] || (port && !conf_number(&number, port, 1, 65535))) {
         return 0;
     }
     address->port = (apr_port_t)number;
@@ -130,9 +133,14 @@ static const char *conf_hosts(redis_conf_t *conf, char *text, apr_pool_t *pconf)
                    "password is written %2F";
         }
     }
-    for (host = apr_strtok(text, ",", &rest); host; host = apr_strtok(NULL, ",", &rest)) {
+    for (rest = text; *text && rest; ) {
         redis_address_t *address = apr_array_push(all);
 
+        host = rest;
+        rest = strchr(host, ',');
+        if (rest) {
+            *rest++ = '\0';
+        }
         memset(address, 0, sizeof *address);
         if (!conf_address(address, host, standard)) {
             return "a host is a name or address with a port or without, such as 127.0.0.1:6379 or "
@@ -234,6 +242,9 @@ static const char *conf_layout(redis_conf_t *conf, const conf_words_t *words)
     conf->service = conf_option(words, "sentinel");
     conf->layout = cluster ? REDIS_CLUSTER : conf->service ? REDIS_SENTINEL : REDIS_ALONE;
     conf->login.master = conf->layout == REDIS_SENTINEL;
+    if (!wrong && conf->service && !*conf->service) {
+        wrong = "sentinel= takes the name that the Sentinels have for the master";
+    }
     if (!wrong && cluster && conf->service) {
         wrong = "sentinel= and cluster=on do not go together";
     }
@@ -257,27 +268,50 @@ static const char *conf_who(redis_conf_t *conf, const conf_words_t *words)
     if (!conf->service && (conf->sentinel_login.user || conf->sentinel_login.password)) {
         return "sentinel_user= and sentinel_password= go with sentinel=";
     }
+    if (conf->sentinel_login.user && !conf->sentinel_login.password) {
+        return "a user needs a password: sentinel_password=";
+    }
     if (conf->layout == REDIS_CLUSTER && conf->login.db) {
         return "a Cluster has no databases but 0";
     }
     return NULL;
 }
 
-static const char *conf_tls(redis_conf_t *conf, const conf_words_t *words, int on)
+/** One that is given and says nothing is a mistake, and no default. */
+static const char *conf_tls_words(redis_conf_t *conf, const conf_words_t *words)
 {
+    const char **to[] = { &conf->ca, &conf->cert, &conf->key, &conf->tls.servername };
+    static const char *const names[] = { "ca", "cert", "key", "servername" };
+    int i;
+
+    for (i = 0; i < 4; i++) {
+        *to[i] = conf_option(words, names[i]);
+        if (*to[i] && !**to[i]) {
+            return apr_psprintf(words->pconf, "%s= takes %s", names[i], i < 3 ? "the path of a file"
+                                : "the name that the server's certificate has");
+        }
+    }
+    return NULL;
+}
+
+static const char *conf_tls(redis_conf_t *conf, const conf_words_t *words, int secure)
+{
+    int on = secure;
     const char *wrong = conf_flag(&on, words, "tls");
 
     conf->tls.verify = 1;
     if (!wrong) {
         wrong = conf_flag(&conf->tls.verify, words, "verify");
     }
+    if (!wrong) {
+        wrong = conf_tls_words(conf, words);
+    }
     if (wrong) {
         return wrong;
     }
-    conf->ca = conf_option(words, "ca");
-    conf->cert = conf_option(words, "cert");
-    conf->key = conf_option(words, "key");
-    conf->tls.servername = conf_option(words, "servername");
+    if (secure && !on) {
+        return "rediss:// is TLS: tls=off goes with redis:// only";
+    }
     if (!on && (conf->ca || conf->cert || conf->key || conf->tls.servername
                 || conf_option(words, "verify"))) {
         return "ca=, cert=, key=, verify= and servername= go with rediss:// or tls=on";

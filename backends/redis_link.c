@@ -253,7 +253,7 @@ apr_status_t redis_link_send(redis_link_t *link, bsession_call_t *call)
 static apr_status_t link_refuse(redis_link_t *link, bsession_call_t *call)
 {
     redis_link_close(link);
-    apr_snprintf(call->why, sizeof call->why, "%s: what came is not Redis's protocol, or too much",
+    apr_snprintf(call->why, sizeof call->why, "%s: what came is not Redis's protocol",
                  redis_address_text(link->address, call->pool));
     return APR_EGENERAL;
 }
@@ -267,9 +267,12 @@ static apr_status_t link_next(redis_link_t *link, redisReply **reply, bsession_c
         apr_size_t len = sizeof bytes;
         apr_status_t status;
 
-        if (redis_reader_next(link->reader, reply, call->pool) != REDIS_OK
-            || all > REDIS_REPLY_MOST) {
+        if (redis_reader_next(link->reader, reply, call->pool) != REDIS_OK) {
             return link_refuse(link, call);
+        }
+        if (all > REDIS_REPLY_MOST) {   /* no record of ours, and nothing is wrong with the server */
+            redis_link_close(link);
+            return BSESSION_ECORRUPT;
         }
         if (*reply) {
             return APR_SUCCESS;

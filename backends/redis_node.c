@@ -6,7 +6,8 @@
 
 /* Connections of a child to a node, where pool= does not say: more than a child has threads. */
 #define REDIS_POOL_ENOUGH 4096
-/* An idle connection is closed after so long. */
+/* An idle connection is closed after so long, when another one is given back or taken: the list looks
+ * at those only that are more than it was told to keep, and so is told to keep none. */
 #define REDIS_IDLE        apr_time_from_sec(60)
 
 /** The list calls this under its lock: connecting, which may take long, is the user's business. */
@@ -50,7 +51,7 @@ redis_node_t *redis_node_make(const redis_conf_t *conf, const redis_address_t *a
     node->address.path = address->path;
     if (apr_thread_mutex_create(&node->lock, APR_THREAD_MUTEX_DEFAULT, own) != APR_SUCCESS
         || apr_thread_cond_create(&node->given_back, own) != APR_SUCCESS
-        || apr_reslist_create(&node->links, 0, node->most, node->most, REDIS_IDLE, node_make_link,
+        || apr_reslist_create(&node->links, 0, 0, node->most, REDIS_IDLE, node_make_link,
                               node_free_link, node, own) != APR_SUCCESS) {
         apr_pool_destroy(own);
         return NULL;

@@ -86,59 +86,117 @@ static apr_status_t load_flight(bsession_backend_t *backend, redis_node_t *node,
     return APR_SUCCESS;
 }
 
-/** Those of the keys that live on this server; `nodes` is where each does. */
-static apr_status_t load_from(bsession_backend_t *backend, redis_node_t *node, redis_node_t **nodes,
-                              const bsession_key_t *keys, int count, bsession_record_t *records,
-                              apr_status_t *statuses, bsession_call_t *call)
-{
-    bsession_key_t *its_keys = apr_palloc(call->pool, (apr_size_t)count * sizeof *its_keys);
-    bsession_record_t *its_records = apr_palloc(call->pool,
-                                                (apr_size_t)count * sizeof *its_records);
-    apr_status_t *its_statuses = apr_palloc(call->pool, (apr_size_t)count * sizeof *its_statuses);
-    apr_status_t status;
-    int i, n = 0;
+/* What of many keys is to be found out. */
+typedef struct {
+    bsession_backend_t   *backend;
+    const bsession_key_t *keys;
+    int                   count;
+    redis_node_t        **nodes;            /* where each lives, held; NULL: nobody knows */
+    bsession_record_t    *records;
+    apr_status_t         *statuses;         /* LOAD_OPEN: not known yet */
+    char                  why[128];         /* the first that could not be */
+} many_t;
 
-    for (i = 0; i < count; i++) {
-        if (nodes[i] == node) {
-            its_keys[n++] = keys[i];
-        }
+#define LOAD_OPEN APR_INCOMPLETE
+
+static void many_learn(many_t *many, int i, apr_status_t status, const bsession_call_t *call)
+{
+    many->statuses[i] = status;
+    if (!many->why[0] && status != APR_SUCCESS && status != APR_NOTFOUND
+        && status != BSESSION_ECORRUPT) {
+        apr_cpystrn(many->why, call->why, sizeof many->why);
     }
-    status = load_flight(backend, node, its_keys, n, its_records, its_statuses, call);
-    for (i = 0, n = 0; i < count && status == APR_SUCCESS; i++) {
-        if (nodes[i] == node) {
-            records[i] = its_records[n];
-            statuses[i] = its_statuses[n++];
-        }
-    }
-    return status;
 }
 
+/** Holds the servers. How many there are. */
+static int many_find(many_t *many, redis_topology_t *topology, bsession_call_t *call)
+{
+    int i, before, servers = 0;
+
+    for (i = 0; i < many->count; i++) {
+        redis_word_t name = redis_key_word(many->backend, &many->keys[i], call->pool);
+        apr_status_t status = redis_topology_find(topology, &name, &many->nodes[i], call);
+
+        many->statuses[i] = LOAD_OPEN;
+        if (status != APR_SUCCESS) {
+            many->nodes[i] = NULL;
+            many_learn(many, i, status, call);
+        }
+        for (before = 0; many->nodes[before] != many->nodes[i]; before++) {
+            continue;
+        }
+        servers += before == i && many->nodes[i];
+    }
+    return servers;
+}
+
+/** Those that live on this server, in one flight. What it does not answer stays open. */
+static void many_fly(many_t *many, redis_node_t *node, apr_time_t deadline, bsession_call_t *call)
+{
+    bsession_key_t *keys = apr_palloc(call->pool, (apr_size_t)many->count * sizeof *keys);
+    redisReply **replies = apr_palloc(call->pool, 2 * (apr_size_t)many->count * sizeof *replies);
+    int *at = apr_palloc(call->pool, (apr_size_t)many->count * sizeof *at), i, n = 0;
+    bsession_call_t part = *call;
+    apr_status_t status;
+
+    for (i = 0; i < many->count; i++) {
+        if (many->nodes[i] == node) {
+            keys[n] = many->keys[i];
+            at[n++] = i;
+        }
+    }
+    part.deadline = deadline;
+    status = send_flight(many->backend, node, keys, n, replies, &part);
+    for (i = 0; i < n; i++) {
+        redisReply *all = replies[2 * i], *left = replies[2 * i + 1];
+
+        if (status != APR_SUCCESS && many->backend->conf.layout == REDIS_ALONE) {
+            many_learn(many, at[i], status, &part);
+        }
+        else if (status == APR_SUCCESS && !redis_ask_is_refusal(all)
+                 && !redis_ask_is_refusal(left)) {
+            many->statuses[at[i]] = redis_record_read(&many->records[at[i]], all, left,
+                                                      call->pool);
+        }
+    }
+}
+
+/** What one server does not answer hides nothing of the others: each is asked, for a share of the time, and
+ *  then one by one what is open still. */
 apr_status_t redis_load_many(bsession_backend_t *backend, const bsession_key_t *keys, int count,
                              bsession_record_t *records, apr_status_t *statuses,
                              bsession_call_t *call)
 {
     redis_topology_t *topology = redis_topology_of(backend, call);
-    redis_node_t **nodes = apr_palloc(call->pool, ((apr_size_t)count + 1) * sizeof *nodes);
-    apr_status_t status = topology ? APR_SUCCESS : APR_ENOMEM;
-    int held = 0, i, before;
+    many_t many = { .backend = backend, .keys = keys, .count = count, .records = records,
+                    .statuses = statuses };
+    int servers, i, before;
 
-    for (; held < count && status == APR_SUCCESS; held += status == APR_SUCCESS) {
-        redis_word_t name = redis_key_word(backend, &keys[held], call->pool);
-
-        status = redis_topology_find(topology, &name, &nodes[held], call);
+    if (!topology) {
+        return APR_ENOMEM;
     }
-    for (i = 0; i < count && status == APR_SUCCESS; i++) {
-        for (before = 0; nodes[before] != nodes[i]; before++) {
+    many.nodes = apr_pcalloc(call->pool, ((apr_size_t)count + 1) * sizeof *many.nodes);
+    servers = many_find(&many, topology, call);
+    for (i = 0; i < count; i++) {
+        for (before = 0; many.nodes[before] != many.nodes[i]; before++) {
             continue;
         }
-        if (before == i) {
-            status = load_from(backend, nodes[i], nodes, keys, count, records, statuses, call);
+        if (before == i && many.nodes[i]) {
+            apr_time_t now = apr_time_now();
+
+            many_fly(&many, many.nodes[i], now + (call->deadline - now) / servers--, call);
         }
     }
-    for (i = 0; i < held; i++) {
-        redis_topology_let_go(topology, nodes[i]);
+    for (i = 0; i < count; i++) {
+        if (many.nodes[i]) {
+            redis_topology_let_go(topology, many.nodes[i]);
+        }
+        if (statuses[i] == LOAD_OPEN) {
+            many_learn(&many, i, redis_load(backend, &keys[i], &records[i], call), call);
+        }
     }
-    return status;
+    apr_cpystrn(call->why, many.why, sizeof call->why);
+    return APR_SUCCESS;
 }
 
 /* ------------------------------------------------------------------ scan */

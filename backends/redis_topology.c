@@ -9,7 +9,7 @@
 #include "redis_slots.h"
 
 /* Without a reason, who owns what is asked again so often. */
-#define TOPOLOGY_MASTER_GOOD apr_time_from_sec(10)
+#define TOPOLOGY_MASTER_GOOD apr_time_from_sec(2)
 #define TOPOLOGY_SLOTS_GOOD  apr_time_from_sec(60)
 /* With a reason that a call can live with, so often, and for so long at most. */
 #define TOPOLOGY_STALE_GOOD  apr_time_from_msec(500)
@@ -177,8 +177,16 @@ static int topology_is_due(const redis_topology_t *topology, apr_time_t now)
 
 redis_topology_t *redis_topology_make(const redis_conf_t *conf, apr_pool_t *pool)
 {
-    redis_topology_t *topology = apr_pcalloc(pool, sizeof *topology);
+    redis_topology_t *topology;
+    apr_pool_t *own;
 
+    /* what is learnt later is allocated under our lock, which the other users of pchild do not take */
+    if (apr_pool_create(&own, pool) != APR_SUCCESS) {
+        return NULL;
+    }
+    apr_pool_tag(own, "redis topology");
+    pool = own;
+    topology = apr_pcalloc(pool, sizeof *topology);
     topology->conf = conf;
     if (!redis_slots_init(&topology->slots, conf, pool)
         || apr_thread_mutex_create(&topology->lock, APR_THREAD_MUTEX_DEFAULT, pool) != APR_SUCCESS
@@ -217,8 +225,8 @@ static void topology_refresh(redis_topology_t *topology, int slot, const bsessio
             }
             return;
         }
-        if (owner && now - topology->tried < TOPOLOGY_LOOKS_APART) {
-            return;
+        if (now - topology->tried < TOPOLOGY_LOOKS_APART && (owner || !topology->looking)) {
+            return;                         /* who has none asks again after a pause */
         }
         topology_look(topology, 1, call);
     }

@@ -269,7 +269,19 @@ static apr_status_t wire_connect_one(redis_wire_t *wire, apr_sockaddr_t *to, int
     return status;
 }
 
-/** A name's addresses in turn, all within the time there is. */
+/** So many are still to be tried. */
+static int wire_addresses(const apr_sockaddr_t *to)
+{
+    int count = 0;
+
+    for (; to; to = to->next) {
+        count++;
+    }
+    return count;
+}
+
+/** A name's addresses in turn, each for its share of the time there is: one that swallows everything must
+ *  not hide the next. */
 static apr_status_t wire_connect(redis_wire_t *wire, const redis_address_t *address,
                                  apr_time_t until, apr_pool_t *pool)
 {
@@ -286,9 +298,10 @@ static apr_status_t wire_connect(redis_wire_t *wire, const redis_address_t *addr
         apr_interval_time_t left = until - apr_time_now();
 
         status = left <= 0 ? APR_TIMEUP
-                           : wire_connect_one(wire, to, tcp ? APR_PROTO_TCP : 0, left, pool);
+                           : wire_connect_one(wire, to, tcp ? APR_PROTO_TCP : 0,
+                                              left / wire_addresses(to) + 1, pool);
         to = to->next;
-    } while (status != APR_SUCCESS && status != APR_TIMEUP && to);
+    } while (status != APR_SUCCESS && to);
     return status;
 }
 

@@ -65,8 +65,9 @@ static apr_status_t judge(const bs_session_t *s, const bs_meta_t *meta, const bs
     return APR_NOTFOUND;
 }
 
+/** @param there  whether anything is under the token's key, whatever is to be said of it */
 static apr_status_t find_in(bs_session_t *s, bs_store_t *store, const bs_token_t *token,
-                            apr_time_t deadline)
+                            apr_time_t deadline, int *there)
 {
     bs_caller_t caller = bs_session_caller(s, deadline ? deadline : s->used_at + store->timeout);
     bsession_record_t record;
@@ -76,6 +77,7 @@ static apr_status_t find_in(bs_session_t *s, bs_store_t *store, const bs_token_t
 
     bs_token_key(token, &key);
     status = bs_store_load(store, &caller, &key, &record);
+    *there = status != APR_NOTFOUND;
     if (status == APR_SUCCESS) {
         status = bs_meta_read(&meta, &record.meta);
     }
@@ -93,17 +95,20 @@ static apr_status_t find_in(bs_session_t *s, bs_store_t *store, const bs_token_t
 }
 
 /* A move creates the record here before it removes it there. So what is in neither, when asked in this
- * order, may have moved in between; then it is here now. */
+ * order, may have moved in between; then it is here now. What is here is the session, also where it does
+ * not know this token any more: of a move that nobody heard the end of an older one may be left there,
+ * which knows it still. */
 apr_status_t bs_session_find(bs_session_t *s, const bs_token_t *token, apr_time_t deadline)
 {
     apr_status_t status;
+    int there;
 
     s->used_at = apr_time_now();
-    status = find_in(s, s->terms.store, token, deadline);
-    if (status == APR_NOTFOUND && s->terms.older) {
-        status = find_in(s, s->terms.older, token, deadline);
+    status = find_in(s, s->terms.store, token, deadline, &there);
+    if (!there && s->terms.older) {
+        status = find_in(s, s->terms.older, token, deadline, &there);
         if (status == APR_NOTFOUND) {
-            status = find_in(s, s->terms.store, token, deadline);
+            status = find_in(s, s->terms.store, token, deadline, &there);
         }
     }
     return status;

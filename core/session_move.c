@@ -78,8 +78,32 @@ apr_status_t bs_session_move(bs_session_t *s, const bs_caller_t *caller, const b
 
 /* ---- the end ---- */
 
-/** It goes at the revision that this request may speak for: after another request's login it is no
- *  longer this one's to destroy. */
+static apr_status_t remove_any(bs_store_t *store, const bs_session_t *s, const bs_caller_t *caller)
+{
+    apr_status_t status = bs_store_remove(store, caller, &s->key, 0);
+
+    return status == APR_NOTFOUND ? APR_SUCCESS : status;
+}
+
+/** First the older store, then the one in use: whoever finds it there meanwhile and moves it makes it
+ *  where it still goes, or finds that it has gone. At the revision that this request may speak for, where
+ *  it is: after another request's login it is no longer this one's to destroy. */
+static apr_status_t remove_once(const bs_session_t *s, const bs_caller_t *caller)
+{
+    int moving = s->terms.older && s->home == s->terms.older;
+    apr_status_t status = APR_SUCCESS;
+
+    if (s->terms.older && !moving) {
+        /* of a move that could not tell whether it was done something may be left */
+        status = remove_any(s->terms.older, s, caller);
+    }
+    if (status == APR_SUCCESS) {
+        status = bs_store_remove(s->home, caller, &s->key, s->record.revision);
+    }
+    /* who was moving it may not live to take back what he made */
+    return status == APR_SUCCESS && moving ? remove_any(s->terms.store, s, caller) : status;
+}
+
 apr_status_t bs_session_remove(bs_session_t *s, apr_time_t deadline)
 {
     bs_caller_t caller = bs_session_caller(s, deadline);
@@ -90,10 +114,10 @@ apr_status_t bs_session_remove(bs_session_t *s, apr_time_t deadline)
     for (tries = 0; ; tries++) {
         int moved;
 
-        status = bs_store_remove(s->home, &caller, &s->key, s->record.revision);
+        status = remove_once(s, &caller);
         moved = status == APR_NOTFOUND && s->home == s->terms.older;
         if (!moved && status != APR_EMISMATCH) {
-            break;
+            return status;
         }
         if (apr_time_now() >= deadline) {
             return APR_TIMEUP;
@@ -104,10 +128,4 @@ apr_status_t bs_session_remove(bs_session_t *s, apr_time_t deadline)
             return status;
         }
     }
-    if (status == APR_SUCCESS && s->terms.older && s->home == s->terms.store) {
-        /* of a move that could not tell whether it was done something may be left */
-        status = bs_store_remove(s->terms.older, &caller, &s->key, 0);
-        return status == APR_NOTFOUND ? APR_SUCCESS : status;
-    }
-    return status;
 }

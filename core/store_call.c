@@ -24,6 +24,7 @@ typedef struct {
     bs_store_t       *store;
     void             *where;
     bs_verb_t         verb;
+    unsigned          place;            /* of the node */
     bs_breaker_t     *node;
     bs_breaker_say_t  said;
     apr_uint64_t      begun;
@@ -95,7 +96,8 @@ static int enter(passage_t *passage, bs_store_t *store, bs_verb_t verb,
     passage->store = store;
     passage->where = caller->where;
     passage->verb = verb;
-    passage->node = node_of(store, key);
+    passage->place = node_index(store, key);
+    passage->node = &store->shared->nodes[passage->place];
     passage->begun = bs_monotonic();
     passage->said = bs_breaker_ask(passage->node, &store->breaker, passage->begun,
                                    store->timeout + PROBE_SLACK);
@@ -138,6 +140,25 @@ static void tell(const passage_t *passage, bs_breaker_news_t news, apr_status_t 
     }
 }
 
+/** Where one verb fails and the others succeed, such as saves to a full server, each failure is the
+ *  first in a row. It is told once, until that verb succeeds. */
+static bs_breaker_news_t told_before(const passage_t *passage, bs_breaker_news_t news, int failed)
+{
+    apr_uint32_t *failing = &passage->store->shared->failing[passage->place];
+    apr_uint32_t verb = 1u << passage->verb;
+
+    if (news == BS_CLOSED) {
+        __atomic_store_n(failing, 0, __ATOMIC_RELAXED);
+    }
+    else if (news == BS_FIRST_FAILURE) {
+        return __atomic_fetch_or(failing, verb, __ATOMIC_RELAXED) & verb ? BS_SAME : news;
+    }
+    else if (!failed && __atomic_load_n(failing, __ATOMIC_RELAXED) & verb) {
+        __atomic_fetch_and(failing, ~verb, __ATOMIC_RELAXED);
+    }
+    return news;
+}
+
 static void pass_notice_on(const passage_t *passage, apr_uint64_t now)
 {
     apr_uint64_t *noticed = &passage->store->shared->noticed;
@@ -171,7 +192,7 @@ static apr_status_t leave(passage_t *passage, apr_status_t status)
          ? bs_breaker_failed(passage->node, &store->breaker, passage->said, passage->begun, now,
                              (apr_uint32_t)(now ^ now >> 20))
          : bs_breaker_answered(passage->node, passage->begun, now);
-    tell(passage, news, status);
+    tell(passage, told_before(passage, news, outcome == BS_UNKNOWN), status);
     return status;
 }
 

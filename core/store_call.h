@@ -43,6 +43,8 @@ typedef struct {
     apr_uint64_t outcomes[BS_VERBS][BS_OUTCOMES];       /* DONE is what the times leave over */
     apr_uint64_t times[BS_VERBS][BS_TIME_BUCKETS];
     apr_uint64_t events[BS_EVENTS];
+    apr_uint32_t failing[BSESSION_NODES];               /* 1 << verb: of that the log was told, and
+                                                           it has not succeeded since */
     apr_uint64_t noticed;                               /* when a notice was last logged */
     apr_uint64_t sweep_due;                             /* when the next is due, or the lease of the one
                                                            that is at work ends */

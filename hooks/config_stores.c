@@ -47,6 +47,10 @@ static const char *find_provider(const bsession_provider_t **provider, const cha
 {
     const char *scheme = apr_pstrmemdup(p, url, (apr_size_t)scheme_length(url));
 
+    if (!*scheme || scheme[strspn(scheme, "abcdefghijklmnopqrstuvwxyz0123456789+-.")]) {
+        return apr_psprintf(p, "the URL begins with its scheme: the stores to be had are %s",
+                            known_schemes(p));
+    }
     *provider = ap_lookup_provider(BSESSION_PROVIDER_GROUP, scheme, BSESSION_PROVIDER_VERSION);
     if (!*provider) {
         /* the rest of the URL may have a password in it */
@@ -121,7 +125,9 @@ static const char *split_options(bs_store_t *store, bsession_options_t *options,
         const char *name;
 
         if (!equals || equals == words[i]) {
-            return apr_psprintf(p, "\"%s\" is no option: they are written key=value", words[i]);
+            /* it may be the rest of a password */
+            return apr_psprintf(p, "word %d is no option: they are written key=value, and one with "
+                                "spaces in it stands in quotes as a whole", i + 3);
         }
         name = apr_pstrmemdup(p, words[i], (apr_size_t)(equals - words[i]));
         if (is_given_before(words, i, (apr_size_t)(equals - words[i]))) {
@@ -151,7 +157,7 @@ static const char *define(bs_stores_t *stores, bs_store_t *store, const char *ur
                           char *const words[], apr_pool_t *p)
 {
     static const bs_breaker_rule_t breaker = BS_BREAKER_DEFAULT;
-    const bsession_provider_t *provider;
+    const bsession_provider_t *provider = NULL;
     bsession_options_t options;
     const char *wrong;
 

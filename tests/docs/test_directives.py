@@ -29,17 +29,20 @@ def directives():
 CODE = directives()
 DOCUMENTED = sections()
 # the stores that examples name, so that each line stands alone
-STORES = DOCUMENTED["BSessionStore"]["example"] \
-    + re.search(r"(?m)^BSessionStore before .*\n", DOCUMENTED["BSessionMigrateFrom"]["example"])[0]
+STORES = DOCUMENTED["BSessionStore"]["example"]
 
 
 def in_its_place(name, line):
     return PLACES[CODE[name].split(", ")[0]] % line
 
 
+# what one needs beside it: the store that is in use there is another one
+BESIDE = {"BSessionMigrateFrom": "BSessionUse carts\n"}
+
+
 def example_of(name):
     """The first line of its example that is the directive itself."""
-    return re.search(rf"^ *({name} .*)$", DOCUMENTED[name]["example"], re.M)[1]
+    return BESIDE.get(name, "") + re.search(rf"^ *({name} .*)$", DOCUMENTED[name]["example"], re.M)[1]
 
 
 def test_no_directive_of_the_code_was_overlooked():

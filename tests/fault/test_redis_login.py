@@ -142,6 +142,28 @@ def test_clear_empties_one_prefix(start, redis):
     assert redis("HGET", "a*c00000000000000000000000000000000", "foreign") == b"stays"
 
 
+def test_what_is_no_record_hides_no_other(start, redis):
+    """Emptying a cache, or asking for many: what others have put under such keys is passed over, and stays."""
+    redis("FLUSHALL")
+    server = start_places(start, {"shared": f"{redis.tcp} prefix=bs:"})
+
+    def cached(*calls):
+        return server.client().results("cache=shared/things/60000", *calls, at="/shared")[1:]
+    assert cached(*[f"cset=k{i}:1" for i in range(20)]) == ["ok"] * 20
+    broken = redis("KEYS", "bs:c*")[0]
+    redis("DEL", broken)
+    for key in (broken, b"bs:c" + b"0" * 32):
+        redis("SET", key, "x")
+    redis("HSET", "bs:c" + "1" * 32, "_bs", "x", "_bs.rev", "-1")
+    redis("SET", "bs:c" + "G" * 32, "x"), redis("SET", "bs:c0", "x")
+    server.expect("bsession:warn.*damaged")
+    names = [f"k{i}" for i in range(20)]
+    assert " ".join(cached(*["cget_many=" + ",".join(names[i:i + 5]) for i in range(0, 20, 5)])).count("=1") == 19
+    assert cached("cclear") == ["ok"]
+    assert sorted(redis("KEYS", "bs:c*")) == sorted(
+        [broken, b"bs:c" + b"0" * 32, b"bs:c" + b"1" * 32, b"bs:c" + b"G" * 32, b"bs:c0"])
+
+
 # -- the smallest ACL
 
 @pytest.fixture(scope="module")

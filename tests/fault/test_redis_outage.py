@@ -307,6 +307,18 @@ def test_a_foreign_hset_after_the_end(server, redis, visitor):
     assert redis("HGETALL", key) == [b"a", b"2", b"foreign", b"3"]
 
 
+def test_a_foreign_hset_before_a_touch(server, redis, visitor):
+    """What is no record has no life of ours to be prolonged."""
+    key = record(redis)
+    gate = Gate(server)
+    with gate.passing(visitor, "get=a", gate.call, "touch"):
+        redis("DEL", key)
+        redis("HSET", key, "foreign", "3")
+        redis("PEXPIRE", key, 60000)
+    assert gate.answer.results[-1] == "NOTFOUND" and gate.answer.cookies == []
+    assert redis("PTTL", key) <= 60000
+
+
 def test_a_foreign_hset_meanwhile(server, redis, visitor):
     """Whoever writes a field of a session is read, and overwritten."""
     key = record(redis)

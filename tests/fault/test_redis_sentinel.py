@@ -5,12 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from doubles import Gate, wait_until
+from doubles import Gate, PATIENCE, wait_until
 from httpd import free_port
 from load import Load
 from places import places, works
 from redis_lagging import Lagging
-from redis_layouts import QUICK, Sentinels
+from redis_layouts import QUICK, Sentinels, SOON
 from redis_proxy import Proxy, Swallow
 
 OUTAGE = r"bsession:(error|warn|notice|info)"
@@ -43,7 +43,7 @@ def server(start, layout, lagging):
         "greedy": layout.words + " replicas=3 prefix=bs:greedy:" + usual,
         "lagging": behind(lagging.port, *live) + " prefix=bs:lagging:" + usual,
         "partly": behind(free_port(), live[0]) + " prefix=bs:partly:" + usual,
-        "patient": layout.words + " prefix=bs:patient: breaker=off timeout=30s",
+        "patient": layout.words + " prefix=bs:patient: breaker=off timeout=120s",
         "nobody": behind(free_port(), free_port()) + short,
         "stranger": layout.words.replace("sentinel=main", "sentinel=other") + short,
     }, ""))
@@ -152,7 +152,7 @@ def test_a_demoted_master_is_not_believed(server, whole):
     with Load(server, "/main", loses=True) as load:
         wait_until(load.goes_on(), "the load to run")
         old = whole.master()
-        whole.hand_over(old)
+        whole.replace(old)
         healed = time.monotonic()
         at_heal = load.counted()
         wait_until(load.goes_on(20), "service to go on")
@@ -179,7 +179,7 @@ def test_reads_of_a_demoted_master_end_within_a_second(server, whole):
         began.append(time.monotonic())
         return visitor.probe("get=n", at="/main").status == 503
     wait_until(disbelieved, "it to be disbelieved")
-    assert began[-1] - demoted < 5      # and this is a busy machine
+    assert began[-1] - demoted < 15     # and this is a busy machine
     assert "the server is no master" in server.logged(rf"{OUTAGE}.*store main: load failed")
     old("REPLICAOF", "NO", "ONE")
     other("REPLICAOF", "127.0.0.1", old.port)
@@ -246,7 +246,7 @@ def test_a_master_that_hangs(server, whole):
         slowest = max(slowest, time.monotonic() - began)
         return status == 200
     wait_until(answered, "another master to serve")
-    assert slowest < 6                  # timeout=2s, on a busy machine
+    assert slowest < 15                 # timeout=2s, on a busy machine
     old.resume()
 
 
@@ -258,12 +258,11 @@ def test_nobody_waits_for_a_master_that_was_replaced(server, whole):
     old = whole.master()
     assert old("WAIT", 2, 5000) == 2
     old.pause()
-    began = time.monotonic()
     with ThreadPoolExecutor(5) as pool:
-        read = [pool.submit(v.results, "get=n", at="/patient") for v in visitors]
-        made = pool.submit(server.client().results, "set=a:1", at="/patient")
-        assert [r.result() for r in read] == [["=2"]] * 4 and made.result() == ["ok"]
-    assert time.monotonic() - began < 15
+        read = [pool.submit(v.results, "get=n", at="/patient", timeout=120) for v in visitors]
+        made = pool.submit(server.client().results, "set=a:1", at="/patient", timeout=120)
+        whole.wait_for_another(old)
+        assert [r.result(SOON) for r in read] == [["=2"]] * 4 and made.result(SOON) == ["ok"]
     old.resume()
 
 
@@ -275,10 +274,10 @@ def test_an_increment_at_a_master_that_was_replaced(server, whole):
     assert old("WAIT", 2, 5000) == 2
     server.graceful()                   # the load connects, so that the save need not ask for the role
     gate = Gate(server)
-    with gate.passing(visitor, "get=n", gate.call, "incr=n:1", at="/patient"):
+    with gate.passing(visitor, "get=n", gate.call, "incr=n:1", at="/patient", timeout=120):
         old.pause()
         began = time.monotonic()
-    assert gate.answer.status == 503 and time.monotonic() - began < 15
+    assert gate.answer.status == 503 and time.monotonic() - began < PATIENCE
     assert "is silent, and another one has taken over" in server.logged(rf"{OUTAGE}.*store patient: save failed")
     assert visitor.results("get=n", at="/patient") == ["=2"]
     old.resume()

@@ -45,9 +45,13 @@ def server(start, wire):
     BSessionOnOutage anonymous
 </Location>
 """, mpm_config=ONE_CHILD)
-    # from here on the server knows each script
-    assert one.client().results("set=a:1", "save", "set=a:2", "save", "touch", "destroy")[-1] == "ok"
+    teach(one)
     return one
+
+
+def teach(server):
+    """From here on Redis knows each script."""
+    assert server.client().results("set=a:1", "save", "set=a:2", "save", "touch", "destroy")[-1] == "ok"
 
 
 @pytest.fixture(autouse=True)
@@ -118,7 +122,7 @@ def test_too_slow(visitor, wire, redis):
     wire.delay = 1.5
     began = time.monotonic()
     assert refused(visitor.probe("get=a"))
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 15
     wire.delay = 0
     wire.once(SAVE, Hold())
     assert refused(visitor.probe("incr=n:1"))
@@ -358,6 +362,7 @@ def test_an_answer_behind_an_error(server, wire, redis):
     assert visitor.results("set=a:1") == ["ok"]
     assert wire.count(b"$4\r\nEVAL\r\n") == 1 and redis("DBSIZE") == 1
     assert visitor.results("get=a") == ["=1"]
+    teach(server)
 
 
 @pytest.mark.parametrize("reply", [
@@ -403,14 +408,15 @@ def test_a_reply_that_announces_too_much(server, wire, visitor, reply):
         began = time.monotonic()
         answer = visitor.probe(*calls)
         assert refused(answer), answer
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 15
         wire.rules = []
     assert peak(server) < before + 50_000
     assert visitor.results("get=a", "get=n") == ["=1", "=2"]
 
 
 def test_a_reply_without_end(start, redis, wire):
-    """And nobody takes in more than any record is large."""
+    """Nobody takes in more than any record is large; who sends more is not away, and only this session counts
+    as empty."""
     patient = start(f"BSessionStore default redis://web:{PASSWORD}@127.0.0.1:{wire.port}/2 timeout=30s breaker=off\n"
                     + on(), mpm_config=ONE_CHILD)
     visitor = patient.client()
@@ -418,8 +424,8 @@ def test_a_reply_without_end(start, redis, wire):
     wire.hang_up()
     before = peak(patient)
     wire.once(LOAD, Instead(b"*2\r\n$1\r\na\r\n$500000000\r\n" + bytes(250_000_000)))
-    assert refused(visitor.probe("get=a"))
-    assert "what came is not Redis's protocol, or too much" in patient.logged("store default: load failed")
+    assert visitor.results("get=a") == ["-"]
+    patient.logged("is damaged or of another version; the session counts as empty")
     assert peak(patient) < before + 1_000_000
     assert visitor.results("get=a") == ["=1"]
 
@@ -456,3 +462,32 @@ def test_a_server_with_too_many_clients(server, wire, redis, visitor):
     finally:
         redis("CONFIG", "SET", "maxclients", "1000")
     assert visitor.results("get=a") == ["=1"]
+
+def test_a_full_server_of_version_6(server, wire, visitor):
+    """Its scripts wrap what went wrong into a sentence."""
+    wire.once(SAVE, Instead(b"-ERR Error running script (call to f_0): @user_script:9: @user_script: 9: -OOM command "
+                            b"not allowed when used memory > 'maxmemory'.\r\n"))
+    assert refused(visitor.probe("incr=n:1"))
+    assert "the server refused with OOM: its maxmemory" in server.logged("store default: save failed")
+
+
+# -- somebody else is the master now
+
+def test_a_server_that_was_demoted_behind_its_name(server, wire, redis, visitor):
+    """An address that is given to another server, as clouds do: where a connection finds the old one read-only,
+    another one is made, to where the name leads now, within the call."""
+    other = Redis(f"user web on >{PASSWORD} ~* +@all")
+    try:
+        other("REPLICAOF", "127.0.0.1", redis.ports[0])
+        wait_until(lambda: b"master_link_status:up" in other("INFO", "replication"), "the replica")
+        wait_until(lambda: other("SELECT", 2) and other("DBSIZE") == 1, "the record")
+        other("REPLICAOF", "NO", "ONE")
+        redis("REPLICAOF", "127.0.0.1", other.ports[0])
+        wire.target = other.ports[0]
+        assert visitor.results("set=a:2", "incr=n:1") == ["ok", "=2"]
+        assert field(other, "n") == "2"
+    finally:
+        wire.target = redis.ports[0]
+        redis("REPLICAOF", "NO", "ONE")
+        wire.hang_up()
+        other.stop()

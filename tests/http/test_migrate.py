@@ -105,6 +105,28 @@ def test_in_the_older_it_cannot_be_told(server, client):
     assert stays.results("get=a") == ["=2"]
 
 
+def test_from_memory_by_a_graceful_restart(start):
+    """As docs/directives.md has it, for a site that never said where its sessions are."""
+    idle = "BSessionIdleTimeout 1h\n    "
+    server = start(on(idle), prepare=prepare, implied=True)
+
+    def becomes(lines):
+        server.config = ("BSessionStore default memory:\nBSessionStore newer fault:memory: control={w}/after size=8M\n"
+                         + on(idle + lines))
+        (server.dir / "httpd.conf").write_text(server.text())
+        server.graceful()
+
+    visitor, other = server.client(), server.client()
+    for one in visitor, other:
+        assert one.results("set=a:1") == ["ok"]
+    becomes("BSessionUse newer\n    BSessionMigrateFrom default")
+    assert visitor.results("get=a", "set=b:2") == ["=1", "ok"]
+    assert other.results("get=a") == ["=1"]
+    becomes("BSessionUse newer")
+    assert visitor.results("get=a", "get=b") == ["=1", "=2"]
+    assert other.results("get=a") == ["-"]      # it was only read, and stayed
+
+
 def test_htaccess(server, client):
     (server.docs / "some").mkdir()
     (server.docs / "some" / ".htaccess").write_text("BSessionMigrateFrom nowhere\n")

@@ -34,6 +34,7 @@ DOWN_AFTER = 700                        # milliseconds until a server that is si
 # look more often, and are used to a busy machine
 QUICK = 500
 PACE = ["INFO-PERIOD", QUICK, "PUBLISH-PERIOD", QUICK, "TILT-TRIGGER", 30000]
+SOON = 20                               # seconds in which another master is found, once it is there
 SLOTS = 16384
 
 
@@ -275,7 +276,7 @@ class Sentinels(Layout):
             return master and master is not old and master.role() == "master"
         wait_until(is_there, "another master")
 
-    def hand_over(self, old):
+    def replace(self, old):
         """As an operator does it; a Sentinel may find no replica good enough at first."""
         def is_accepted():
             try:
@@ -382,7 +383,7 @@ class Cluster(Layout):
         wanted = str(master.port)
         return next(m for m in self.members if m.role() == "slave" and str(m("ROLE")[2]) == wanted)
 
-    def hand_over(self, old, replica):
+    def replace(self, old, replica):
         """As an operator does it. Nodes do not vote twice in a row for the same slots, and what has come to
         nothing within 5 seconds is over: it is asked for again."""
         asked = None

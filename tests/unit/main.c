@@ -18,6 +18,7 @@ static Suite *(*const suites[])(void) = {
     breaker_suite,
     store_call_suite,
     store_many_suite,
+    store_told_suite,
     session_suite,
     session_outage_suite,
     session_login_suite,

@@ -3,8 +3,11 @@
 /* What of the Redis store needs no server: which slot a key falls into, who owns it, and who may
  * have a connection. */
 
+#include <dlfcn.h>
 #include <malloc.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
 
 #include <apr_general.h>
 #include <apr_strings.h>
@@ -12,12 +15,41 @@
 #include <check.h>
 
 #include "redis_slots.h"
+#include "redis_topology.h"
 
 #define LONG_AGO apr_time_from_sec(3600)
 
 static apr_pool_t   *pool;
 static redis_conf_t  conf;
 static redis_slots_t slots;
+
+/* In place of APR's, whose lists of connections ask it too: what takes minutes is said, not waited for. */
+static apr_interval_time_t later;
+
+apr_time_t apr_time_now(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return apr_time_from_sec(now.tv_sec) + now.tv_nsec / 1000 + later;
+}
+
+typedef apr_status_t (resolver_t)(apr_sockaddr_t **, const char *, apr_int32_t, apr_port_t, apr_int32_t,
+                                  apr_pool_t *);
+
+/* In place of APR's: a name with two addresses. */
+apr_status_t apr_sockaddr_info_get(apr_sockaddr_t **to, const char *host, apr_int32_t family,
+                                   apr_port_t port, apr_int32_t flags, apr_pool_t *p)
+{
+    resolver_t *resolve = (resolver_t *)dlsym(RTLD_NEXT, "apr_sockaddr_info_get");
+    apr_status_t status;
+
+    if (strcmp(host, "two.example") != 0) {
+        return resolve(to, host, family, port, flags, p);
+    }
+    status = resolve(to, "127.0.0.2", family, port, flags, p);
+    return status == APR_SUCCESS ? resolve(&(*to)->next, "127.0.0.1", family, port, flags, p) : status;
+}
 
 static void setup(void)
 {
@@ -197,6 +229,16 @@ START_TEST(owners_have_numbers_of_their_own)
 }
 END_TEST
 
+/* A child's pool is everybody's, and a thread that learns of a node may take nothing from it. */
+START_TEST(a_childs_pool_is_left_alone)
+{
+    const char *before = apr_palloc(pool, 8);
+
+    ck_assert_ptr_nonnull(redis_topology_make(&conf, pool));
+    ck_assert_ptr_eq((const char *)apr_palloc(pool, 8), before + 8);
+}
+END_TEST
+
 /* ------------------------------------------------------------------ who goes */
 
 START_TEST(a_node_goes_when_nobody_needs_it)
@@ -331,8 +373,6 @@ START_TEST(whoever_waits_gets_what_is_given_back)
 }
 END_TEST
 
-/* ------------------------------------------------------------------ one connection */
-
 /* Somewhere that takes connections and says nothing. */
 static redis_address_t silent_server(void)
 {
@@ -347,6 +387,47 @@ static redis_address_t silent_server(void)
     apr_socket_addr_get(&here, APR_LOCAL, socket);
     return at("127.0.0.1", here->port);
 }
+
+/** Sockets of this process. */
+static int open_sockets(void)
+{
+    struct stat is;
+    int fd, count = 0;
+
+    for (fd = 0; fd < 1024; fd++) {
+        count += fstat(fd, &is) == 0 && S_ISSOCK(is.st_mode);
+    }
+    return count;
+}
+
+/* Of many that were in use at once, those that nobody has use for any more end. */
+START_TEST(connections_that_nobody_needs_end)
+{
+    redis_address_t address = silent_server();
+    bsession_call_t call = call_until(apr_time_from_sec(30));
+    redis_link_t *links[5], *link;
+    int before = open_sockets(), i;
+    redis_node_t *node;
+
+    conf.login.connect_timeout = apr_time_from_sec(5);
+    node = redis_node_make(&conf, &address, pool);
+    for (i = 0; i < 5; i++) {
+        ck_assert_int_eq(redis_node_acquire(node, &links[i], &call), APR_SUCCESS);
+        ck_assert_int_eq(redis_link_ready(links[i], &call), APR_SUCCESS);
+    }
+    for (i = 0; i < 5; i++) {
+        redis_node_release(node, links[i]);
+    }
+    for (i = 0; i < 4; i++) {
+        later += apr_time_from_sec(30);
+        ck_assert_int_eq(redis_node_acquire(node, &link, &call), APR_SUCCESS);
+        redis_node_release(node, link);
+    }
+    ck_assert_int_eq(open_sockets(), before + 1);
+}
+END_TEST
+
+/* ------------------------------------------------------------------ one connection */
 
 START_TEST(what_waits_for_an_answer_serves_nobody_else)
 {
@@ -378,6 +459,34 @@ START_TEST(what_waits_for_an_answer_serves_nobody_else)
     ck_assert_int_eq(redis_node_acquire(node, &link, &call), APR_SUCCESS);
     ck_assert(redis_link_is_open(link));
     redis_node_release(node, link);
+}
+END_TEST
+
+/* The first takes no connections, and does not say so. */
+START_TEST(one_address_of_a_name_does_not_hide_the_next)
+{
+    redis_address_t address = silent_server(), name = at("two.example", address.port);
+    bsession_call_t call = call_until(apr_time_from_sec(30));
+    apr_socket_t *hole, *waiting;
+    apr_sockaddr_t *there;
+    redis_link_t *link;
+    apr_pool_t *own;
+    int i;
+
+    apr_sockaddr_info_get(&there, "127.0.0.2", APR_INET, address.port, 0, pool);
+    apr_socket_create(&hole, APR_INET, SOCK_STREAM, APR_PROTO_TCP, pool);
+    ck_assert_int_eq(apr_socket_bind(hole, there), APR_SUCCESS);
+    ck_assert_int_eq(apr_socket_listen(hole, 0), APR_SUCCESS);
+    for (i = 0; i < 3; i++) {
+        apr_socket_create(&waiting, APR_INET, SOCK_STREAM, APR_PROTO_TCP, pool);
+        apr_socket_timeout_set(waiting, 0);
+        apr_socket_connect(waiting, there);
+    }
+    conf.login.connect_timeout = apr_time_from_msec(400);
+    apr_pool_create(&own, pool);
+    link = redis_link_make(&name, &conf.login, own);
+    ck_assert_int_eq(redis_link_ready(link, &call), APR_SUCCESS);
+    redis_link_free(link);
 }
 END_TEST
 
@@ -420,11 +529,14 @@ int main(void)
     tcase_add_test(tests, a_slot_changes_hands);
     tcase_add_test(tests, a_doubt_ends_when_owners_are_named);
     tcase_add_test(tests, owners_have_numbers_of_their_own);
+    tcase_add_test(tests, a_childs_pool_is_left_alone);
     tcase_add_test(tests, a_node_goes_when_nobody_needs_it);
     tcase_add_test(tests, a_child_does_not_grow);
     tcase_add_test(tests, nobody_waits_for_a_connection_beyond_the_deadline);
     tcase_add_test(tests, whoever_waits_gets_what_is_given_back);
+    tcase_add_test(tests, connections_that_nobody_needs_end);
     tcase_add_test(tests, what_waits_for_an_answer_serves_nobody_else);
+    tcase_add_test(tests, one_address_of_a_name_does_not_hide_the_next);
     tcase_add_test(tests, what_has_not_said_who_it_is_serves_nobody_else);
     suite_add_tcase(suite, tests);
     runner = srunner_create(suite);

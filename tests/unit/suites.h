@@ -20,6 +20,7 @@ Suite *meta_suite(void);
 Suite *breaker_suite(void);
 Suite *store_call_suite(void);
 Suite *store_many_suite(void);
+Suite *store_told_suite(void);
 Suite *session_suite(void);
 Suite *session_outage_suite(void);
 Suite *session_login_suite(void);

@@ -359,6 +359,90 @@ START_TEST(the_end_of_a_session_is_the_end_in_both)
 }
 END_TEST
 
+/* ---- what a move leaves behind ---- */
+
+/** The record is in both: that it had been made in the store in use was not heard. */
+static void leave_something_behind(void)
+{
+    bs_session_t *s = loaded();
+
+    bed_is(bed_set(s, "b", "2"), APR_SUCCESS);
+    bed_lose_answers(BS_VERB_SAVE, 1);
+    bed_is(bs_session_save(s, 0), BED_OUTAGE);
+    ck_assert(is_in(&bed_older) && is_in(&bed_store));
+}
+
+START_TEST(a_token_that_a_login_replaced_opens_nothing_that_was_left)
+{
+    bs_session_t *login;
+
+    leave_something_behind();
+    login = loaded();
+    bed_is(bs_session_rotate(login), APR_SUCCESS);
+    bed_is(bs_session_save(login, 0), APR_SUCCESS);
+    bed_retired_before(&login->token, apr_time_from_sec(3600));
+    bed_is(bs_session_load(bed_request(&token)), APR_NOTFOUND);
+}
+END_TEST
+
+static void remove_here(void)
+{
+    bsession_call_t call = { .deadline = apr_time_now() + apr_time_from_sec(60), .pool = pool };
+    bsession_key_t key;
+
+    bs_token_key(&token, &key);
+    bed_is(bed_store.provider->remove(bed_store.backend, &key, 0, &call), APR_SUCCESS);
+}
+
+START_TEST(an_end_that_was_sent_again_is_one_in_both)
+{
+    bs_session_t *s;
+
+    leave_something_behind();
+    s = loaded();
+    bed_before(BS_VERB_REMOVE, remove_here);
+    bed_is(bs_session_destroy(s), APR_SUCCESS);
+    bed_is(bs_session_load(bed_request(&token)), APR_NOTFOUND);
+}
+END_TEST
+
+static void move_what_is_left(void)
+{
+    other = bed_request(&token);
+    if (bs_session_load(other) == APR_SUCCESS) {
+        bed_set(other, "c", "3");
+        bs_session_save(other, 0);
+    }
+}
+
+static void before_the_second(void)
+{
+    bed_before(BS_VERB_REMOVE, move_what_is_left);
+}
+
+START_TEST(an_end_during_which_what_was_left_moves)
+{
+    bs_session_t *s;
+
+    leave_something_behind();
+    s = loaded();
+    bed_before(BS_VERB_REMOVE, before_the_second);
+    bed_is(bs_session_destroy(s), APR_SUCCESS);
+    bed_is(bs_session_load(bed_request(&token)), APR_NOTFOUND);
+}
+END_TEST
+
+START_TEST(an_end_after_a_mover_was_killed)
+{
+    bs_session_t *s = loaded();
+
+    leave_something_behind();
+    ck_assert(s->home == &bed_older);
+    bed_is(bs_session_destroy(s), APR_SUCCESS);
+    bed_is(bs_session_load(bed_request(&token)), APR_NOTFOUND);
+}
+END_TEST
+
 Suite *session_move_suite(void)
 {
     Suite *suite = suite_create("session_move");
@@ -388,6 +472,10 @@ Suite *session_move_suite(void)
     tcase_add_test(outage, an_older_store_that_does_not_answer_is_an_outage);
     tcase_add_test(outage, a_move_that_may_have_been_done_is_taken_back);
     tcase_add_test(outage, the_end_of_a_session_is_the_end_in_both);
+    tcase_add_test(outage, a_token_that_a_login_replaced_opens_nothing_that_was_left);
+    tcase_add_test(outage, an_end_that_was_sent_again_is_one_in_both);
+    tcase_add_test(outage, an_end_during_which_what_was_left_moves);
+    tcase_add_test(outage, an_end_after_a_mover_was_killed);
     suite_add_tcase(suite, outage);
     return suite;
 }
