@@ -6,6 +6,9 @@
 
 #include <apr_strings.h>
 
+/* For connecting, TLS and the answer. */
+#define CLUSTER_FAIR_SHARE apr_time_from_msec(100)
+
 /* ------------------------------------------------------------------ slots */
 
 /** CRC16 by half bytes: polynomial 1021, from 0, nothing reflected. */
@@ -99,6 +102,17 @@ static apr_status_t cluster_read(const redis_address_t *from, const redisReply *
     return APR_EGENERAL;
 }
 
+/** A share of the time for each that may still have to be asked, and enough for an answer from a distance:
+ *  many nodes must not mean that none has the time. The next look begins with another one. */
+static apr_time_t cluster_share(const bsession_call_t *call, int nodes)
+{
+    apr_time_t now = apr_time_now();
+    apr_interval_time_t share = (call->deadline - now) / (nodes + 1);
+
+    share = share > CLUSTER_FAIR_SHARE ? share : CLUSTER_FAIR_SHARE;
+    return now + share < call->deadline ? now + share : call->deadline;
+}
+
 apr_status_t redis_cluster_look(const redis_conf_t *conf, const apr_array_header_t *nodes,
                                 apr_array_header_t *ranges, bsession_call_t *call)
 {
@@ -108,14 +122,13 @@ apr_status_t redis_cluster_look(const redis_conf_t *conf, const apr_array_header
 
     for (i = 0; i < nodes->nelts && status != APR_SUCCESS; i++) {
         const redis_address_t *node = &APR_ARRAY_IDX(nodes, i, redis_address_t);
-        apr_time_t now = apr_time_now();
         bsession_call_t part = *call;
         redisReply *reply;
 
-        if (now >= call->deadline) {
+        if (apr_time_now() >= call->deadline) {
             break;
         }
-        part.deadline = now + (call->deadline - now) / (nodes->nelts - i + 1);
+        part.deadline = cluster_share(call, nodes->nelts - i);
         status = redis_link_consult(node, &conf->login, words, 2, &reply, &part);
         if (status == APR_SUCCESS) {
             status = cluster_read(node, reply, ranges, &part);

@@ -4,11 +4,13 @@
  * Where a site changes its store, BSessionMigrateFrom names the older one, and here are the two things
  * that then concern both: a session moves when it is saved, and ends in both.
  *
- * A move creates the record in the store in use, and then removes it from the older one at the revision
- * that was loaded. Whoever looks a token up asks the store in use first, so from the creation on that
- * record is the one. Who ends a session that he found in the older store removes it there first. So
- * either he finds that it has moved, and ends it where it is now, or the mover finds that it has
- * ended, and takes back what it made: no session comes back.
+ * A move creates the record in the store in use, looks whether the older one still has what was
+ * loaded, and removes that. Whoever looks a token up asks the store in use first, so from the creation
+ * on that record is the one. Who ends a session removes it in the older store first, and then in the
+ * one in use. So either the mover finds that it has ended, and takes back what he made; or it ended
+ * after he had made that, and then the end comes here, too: no session comes back. What the removal
+ * answers decides nothing: one whose answer was lost may have been done, and one that was sent again
+ * may have met its own work. So no session is lost, either.
  */
 
 #include "session.h"
@@ -20,30 +22,31 @@ static apr_status_t take_back(const bs_session_t *s, const bs_caller_t *caller, 
     return bs_store_remove(s->terms.store, caller, &s->key, revision);
 }
 
-/** The record is in both stores. If it was ended in the older one meanwhile, what we made goes, whatever
- *  others did to it; if somebody who knows of one store only has changed it there, only while nobody has
- *  built on it. */
-static apr_status_t leave_older(bs_session_t *s, const bs_caller_t *caller, apr_uint64_t made)
+/** What we loaded is there no more. If it was ended, what we made goes, whatever others did to it; if
+ *  somebody who knows of one store only has changed it there, only while nobody has built on it. */
+static apr_status_t give_up(const bs_session_t *s, const bs_caller_t *caller, apr_status_t because,
+                            apr_uint64_t made)
 {
-    apr_status_t status = bs_store_remove(s->terms.older, caller, &s->key, s->record.revision), undone;
+    apr_status_t status = take_back(s, caller, because == APR_NOTFOUND ? 0 : made);
 
-    switch (status) {
-    case APR_SUCCESS:
-        return APR_SUCCESS;
-    case APR_NOTFOUND:
-        undone = take_back(s, caller, 0);
-        return bs_is_outage(undone) ? undone : APR_NOTFOUND;
-    case APR_EMISMATCH:
-        undone = take_back(s, caller, made);
-        if (undone == APR_EMISMATCH) {          /* somebody has built on it: that is the session now */
-            undone = bs_store_remove(s->terms.older, caller, &s->key, 0);
-            return undone == APR_NOTFOUND ? APR_SUCCESS : undone;
-        }
-        return bs_is_outage(undone) ? undone : APR_EMISMATCH;
-    default:                                    /* unknown: if it was ended there, it must not live here */
-        take_back(s, caller, made);
-        return status;
+    if (because == APR_EMISMATCH && status == APR_EMISMATCH) {  /* that is the session now */
+        status = bs_store_remove(s->terms.older, caller, &s->key, 0);
+        return bs_is_outage(status) ? status : APR_SUCCESS;
     }
+    return bs_is_outage(status) ? status : because;
+}
+
+/** The record is in both stores. */
+static apr_status_t leave_older(const bs_session_t *s, const bs_caller_t *caller, apr_uint64_t made)
+{
+    bsession_record_t record;
+    apr_status_t status = bs_store_load(s->terms.older, caller, &s->key, &record);
+
+    if (status == APR_SUCCESS && record.revision == s->record.revision) {
+        status = bs_store_remove(s->terms.older, caller, &s->key, record.revision);
+        return status == APR_EMISMATCH ? give_up(s, caller, status, made) : APR_SUCCESS;
+    }
+    return give_up(s, caller, status == APR_SUCCESS ? APR_EMISMATCH : status, made);
 }
 
 apr_status_t bs_session_move(bs_session_t *s, const bs_caller_t *caller, const bsession_save_t *wanted,

@@ -1,54 +1,34 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-/* What of the Redis store needs no server: which slot a key falls into, who owns it, and who may
- * have a connection. */
+/* What of the Redis store needs no server: which slot a key falls into, and who owns it. */
 
-#include <dlfcn.h>
+#include "redis_unit.h"
+
 #include <malloc.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <time.h>
 
 #include <apr_general.h>
 #include <apr_strings.h>
-#include <apr_thread_proc.h>
-#include <check.h>
 
 #include "redis_slots.h"
 #include "redis_topology.h"
 
 #define LONG_AGO apr_time_from_sec(3600)
 
-static apr_pool_t   *pool;
-static redis_conf_t  conf;
+apr_pool_t         *pool;
+redis_conf_t        conf;
+apr_interval_time_t later;
+
 static redis_slots_t slots;
 
-/* In place of APR's, whose lists of connections ask it too: what takes minutes is said, not waited for. */
-static apr_interval_time_t later;
-
+/* In place of APR's, whose lists of connections ask it too. */
 apr_time_t apr_time_now(void)
 {
     struct timespec now;
 
     clock_gettime(CLOCK_REALTIME, &now);
     return apr_time_from_sec(now.tv_sec) + now.tv_nsec / 1000 + later;
-}
-
-typedef apr_status_t (resolver_t)(apr_sockaddr_t **, const char *, apr_int32_t, apr_port_t, apr_int32_t,
-                                  apr_pool_t *);
-
-/* In place of APR's: a name with two addresses. */
-apr_status_t apr_sockaddr_info_get(apr_sockaddr_t **to, const char *host, apr_int32_t family,
-                                   apr_port_t port, apr_int32_t flags, apr_pool_t *p)
-{
-    resolver_t *resolve = (resolver_t *)dlsym(RTLD_NEXT, "apr_sockaddr_info_get");
-    apr_status_t status;
-
-    if (strcmp(host, "two.example") != 0) {
-        return resolve(to, host, family, port, flags, p);
-    }
-    status = resolve(to, "127.0.0.2", family, port, flags, p);
-    return status == APR_SUCCESS ? resolve(&(*to)->next, "127.0.0.1", family, port, flags, p) : status;
 }
 
 static void setup(void)
@@ -64,7 +44,7 @@ static void teardown(void)
     apr_pool_destroy(pool);
 }
 
-static redis_address_t at(const char *host, apr_port_t port)
+redis_address_t at(const char *host, apr_port_t port)
 {
     redis_address_t address = { host, port, NULL };
 
@@ -299,229 +279,17 @@ START_TEST(a_child_does_not_grow)
 }
 END_TEST
 
-/* ------------------------------------------------------------------ connections */
-
-static redis_node_t *narrow_node(void)
-{
-    static redis_address_t address = { "127.0.0.1", 1, NULL };
-    redis_node_t *node;
-
-    conf.pool = 1;
-    conf.login.connect_timeout = apr_time_from_sec(50);
-    node = redis_node_make(&conf, &address, pool);
-    ck_assert_ptr_nonnull(node);
-    return node;
-}
-
-static bsession_call_t call_until(apr_interval_time_t left)
-{
-    bsession_call_t call = { .pool = pool, .deadline = apr_time_now() + left };
-
-    return call;
-}
-
-START_TEST(nobody_waits_for_a_connection_beyond_the_deadline)
-{
-    redis_node_t *node = narrow_node();
-    bsession_call_t call = call_until(apr_time_from_msec(100));
-    redis_link_t *link, *none;
-
-    ck_assert_int_eq(redis_node_acquire(node, &link, &call), APR_SUCCESS);
-    ck_assert_int_eq(redis_node_acquire(node, &none, &call), APR_TIMEUP);
-    ck_assert_int_ge(apr_time_now(), call.deadline);
-    ck_assert_int_lt(apr_time_now(), call.deadline + apr_time_from_sec(10));
-    ck_assert_str_eq(call.why, "127.0.0.1:1: all connections of pool=1 are in use");
-    call = call_until(-1);
-    ck_assert_int_eq(redis_node_acquire(node, &none, &call), APR_TIMEUP);
-    redis_node_release(node, link);
-    ck_assert_int_eq(redis_node_acquire(node, &none, &call), APR_SUCCESS);
-    ck_assert_ptr_eq(link, none);
-    redis_node_release(node, link);
-}
-END_TEST
-
-typedef struct {
-    redis_node_t *node;
-    redis_link_t *link;
-} lender_t;
-
-static void *APR_THREAD_FUNC lend(apr_thread_t *thread, void *data)
-{
-    lender_t *lender = data;
-
-    apr_sleep(apr_time_from_msec(50));
-    redis_node_release(lender->node, lender->link);
-    apr_thread_exit(thread, APR_SUCCESS);
-    return NULL;
-}
-
-START_TEST(whoever_waits_gets_what_is_given_back)
-{
-    redis_node_t *node = narrow_node();
-    bsession_call_t call = call_until(apr_time_from_sec(30));
-    lender_t lender = { node, NULL };
-    apr_thread_t *thread;
-    apr_status_t status;
-    redis_link_t *link;
-
-    ck_assert_int_eq(redis_node_acquire(node, &lender.link, &call), APR_SUCCESS);
-    ck_assert_int_eq(apr_thread_create(&thread, NULL, lend, &lender, pool), APR_SUCCESS);
-    ck_assert_int_eq(redis_node_acquire(node, &link, &call), APR_SUCCESS);
-    ck_assert_int_lt(apr_time_now(), call.deadline - apr_time_from_sec(10));
-    apr_thread_join(&status, thread);
-    redis_node_release(node, link);
-}
-END_TEST
-
-/* Somewhere that takes connections and says nothing. */
-static redis_address_t silent_server(void)
-{
-    apr_sockaddr_t *here;
-    apr_socket_t *socket;
-
-    apr_sockaddr_info_get(&here, "127.0.0.1", APR_INET, 0, 0, pool);
-    ck_assert_int_eq(apr_socket_create(&socket, APR_INET, SOCK_STREAM, APR_PROTO_TCP, pool),
-                     APR_SUCCESS);
-    ck_assert_int_eq(apr_socket_bind(socket, here), APR_SUCCESS);
-    ck_assert_int_eq(apr_socket_listen(socket, 5), APR_SUCCESS);
-    apr_socket_addr_get(&here, APR_LOCAL, socket);
-    return at("127.0.0.1", here->port);
-}
-
-/** Sockets of this process. */
-static int open_sockets(void)
-{
-    struct stat is;
-    int fd, count = 0;
-
-    for (fd = 0; fd < 1024; fd++) {
-        count += fstat(fd, &is) == 0 && S_ISSOCK(is.st_mode);
-    }
-    return count;
-}
-
-/* Of many that were in use at once, those that nobody has use for any more end. */
-START_TEST(connections_that_nobody_needs_end)
-{
-    redis_address_t address = silent_server();
-    bsession_call_t call = call_until(apr_time_from_sec(30));
-    redis_link_t *links[5], *link;
-    int before = open_sockets(), i;
-    redis_node_t *node;
-
-    conf.login.connect_timeout = apr_time_from_sec(5);
-    node = redis_node_make(&conf, &address, pool);
-    for (i = 0; i < 5; i++) {
-        ck_assert_int_eq(redis_node_acquire(node, &links[i], &call), APR_SUCCESS);
-        ck_assert_int_eq(redis_link_ready(links[i], &call), APR_SUCCESS);
-    }
-    for (i = 0; i < 5; i++) {
-        redis_node_release(node, links[i]);
-    }
-    for (i = 0; i < 4; i++) {
-        later += apr_time_from_sec(30);
-        ck_assert_int_eq(redis_node_acquire(node, &link, &call), APR_SUCCESS);
-        redis_node_release(node, link);
-    }
-    ck_assert_int_eq(open_sockets(), before + 1);
-}
-END_TEST
-
-/* ------------------------------------------------------------------ one connection */
-
-START_TEST(what_waits_for_an_answer_serves_nobody_else)
-{
-    redis_address_t address = silent_server();
-    redis_word_t ping = redis_word("PING");
-    bsession_call_t call = call_until(apr_time_from_sec(5));
-    redis_node_t *node;
-    redis_link_t *link;
-    int send;
-
-    conf.login.connect_timeout = apr_time_from_sec(5);
-    node = redis_node_make(&conf, &address, pool);
-    for (send = 0; send < 2; send++) {
-        ck_assert_int_eq(redis_node_acquire(node, &link, &call), APR_SUCCESS);
-        ck_assert(!redis_link_is_open(link));
-        ck_assert_int_eq(redis_link_ready(link, &call), APR_SUCCESS);
-        ck_assert(redis_link_is_clean(link));
-        ck_assert_int_eq(redis_link_add(link, &ping, 1), APR_SUCCESS);
-        ck_assert(!redis_link_is_clean(link));
-        if (send) {
-            ck_assert_int_eq(redis_link_send(link, &call), APR_SUCCESS);
-            ck_assert(!redis_link_is_clean(link));
-        }
-        redis_node_release(node, link);
-    }
-    ck_assert_int_eq(redis_node_acquire(node, &link, &call), APR_SUCCESS);
-    ck_assert_int_eq(redis_link_ready(link, &call), APR_SUCCESS);
-    redis_node_release(node, link);
-    ck_assert_int_eq(redis_node_acquire(node, &link, &call), APR_SUCCESS);
-    ck_assert(redis_link_is_open(link));
-    redis_node_release(node, link);
-}
-END_TEST
-
-/* The first takes no connections, and does not say so. */
-START_TEST(one_address_of_a_name_does_not_hide_the_next)
-{
-    redis_address_t address = silent_server(), name = at("two.example", address.port);
-    bsession_call_t call = call_until(apr_time_from_sec(30));
-    apr_socket_t *hole, *waiting;
-    apr_sockaddr_t *there;
-    redis_link_t *link;
-    apr_pool_t *own;
-    int i;
-
-    apr_sockaddr_info_get(&there, "127.0.0.2", APR_INET, address.port, 0, pool);
-    apr_socket_create(&hole, APR_INET, SOCK_STREAM, APR_PROTO_TCP, pool);
-    ck_assert_int_eq(apr_socket_bind(hole, there), APR_SUCCESS);
-    ck_assert_int_eq(apr_socket_listen(hole, 0), APR_SUCCESS);
-    for (i = 0; i < 3; i++) {
-        apr_socket_create(&waiting, APR_INET, SOCK_STREAM, APR_PROTO_TCP, pool);
-        apr_socket_timeout_set(waiting, 0);
-        apr_socket_connect(waiting, there);
-    }
-    conf.login.connect_timeout = apr_time_from_msec(400);
-    apr_pool_create(&own, pool);
-    link = redis_link_make(&name, &conf.login, own);
-    ck_assert_int_eq(redis_link_ready(link, &call), APR_SUCCESS);
-    redis_link_free(link);
-}
-END_TEST
-
-/* AUTH goes first, and its answer is due. */
-START_TEST(what_has_not_said_who_it_is_serves_nobody_else)
-{
-    redis_address_t address = silent_server();
-    bsession_call_t call = call_until(apr_time_from_msec(100));
-    redis_link_t *link;
-    apr_pool_t *own;
-
-    conf.login.connect_timeout = apr_time_from_sec(5);
-    conf.login.password = "pass";
-    apr_pool_create(&own, pool);
-    link = redis_link_make(&address, &conf.login, own);
-    ck_assert_int_eq(redis_link_ready(link, &call), APR_SUCCESS);
-    ck_assert(!redis_link_is_settled(link));
-    ck_assert_int_eq(redis_link_send(link, &call), APR_SUCCESS);
-    ck_assert(!redis_link_is_clean(link));
-    ck_assert_int_eq(redis_link_settle(link, &call), APR_TIMEUP);
-    ck_assert(!redis_link_is_open(link));
-    redis_link_free(link);
-}
-END_TEST
-
 int main(void)
 {
     Suite *suite = suite_create("redis");
-    TCase *tests = tcase_create("slots, nodes and connections");
+    TCase *tests = tcase_create("slots and nodes"), *links = redis_links_case();
     SRunner *runner;
     int failed;
 
     apr_initialize();
     tcase_add_checked_fixture(tests, setup, teardown);
     tcase_set_timeout(tests, 60);
+    tcase_add_checked_fixture(links, setup, teardown);
     tcase_add_test(tests, a_key_falls_into_the_slot_that_servers_say);
     tcase_add_test(tests, a_redirection_says_where);
     tcase_add_test(tests, a_redirection_that_says_nothing);
@@ -532,13 +300,8 @@ int main(void)
     tcase_add_test(tests, a_childs_pool_is_left_alone);
     tcase_add_test(tests, a_node_goes_when_nobody_needs_it);
     tcase_add_test(tests, a_child_does_not_grow);
-    tcase_add_test(tests, nobody_waits_for_a_connection_beyond_the_deadline);
-    tcase_add_test(tests, whoever_waits_gets_what_is_given_back);
-    tcase_add_test(tests, connections_that_nobody_needs_end);
-    tcase_add_test(tests, what_waits_for_an_answer_serves_nobody_else);
-    tcase_add_test(tests, one_address_of_a_name_does_not_hide_the_next);
-    tcase_add_test(tests, what_has_not_said_who_it_is_serves_nobody_else);
     suite_add_tcase(suite, tests);
+    suite_add_tcase(suite, links);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
     failed = srunner_ntests_failed(runner);

@@ -222,11 +222,25 @@ START_TEST(destroyed_while_it_moves)
 
     other = loaded();
     bed_is(bed_set(s, "b", "2"), APR_SUCCESS);
-    bed_before(BS_VERB_REMOVE, destroy_other);  /* the record is in both by then */
+    bed_before(BS_VERB_LOAD, destroy_other);    /* the record is in both by then */
     bed_is(bs_session_save(s, 0), BSESSION_EGONE);
     ck_assert(!is_in(&bed_older) && !is_in(&bed_store));
     ck_assert_int_eq(s->state, BS_GONE);
     ck_assert_uint_eq(bed_events(BS_MIGRATED), 0);
+}
+END_TEST
+
+START_TEST(destroyed_when_it_had_moved)
+{
+    bs_session_t *s = loaded();
+
+    other = loaded();
+    bed_is(bed_set(s, "b", "2"), APR_SUCCESS);
+    bed_before(BS_VERB_REMOVE, destroy_other);
+    bed_is(bs_session_save(s, 0), APR_SUCCESS);
+    ck_assert(!is_in(&bed_older) && !is_in(&bed_store));
+    bed_is(bed_set(s, "c", "3"), APR_SUCCESS);
+    bed_is(bs_session_save(s, 0), BSESSION_EGONE);
 }
 END_TEST
 
@@ -246,7 +260,7 @@ START_TEST(destroyed_while_it_moves_and_others_use_it)
 
     other = loaded();
     bed_is(bed_set(s, "b", "2"), APR_SUCCESS);
-    bed_before(BS_VERB_REMOVE, build_on_it_and_destroy_it);
+    bed_before(BS_VERB_LOAD, build_on_it_and_destroy_it);
     bed_is(bs_session_save(s, 0), BSESSION_EGONE);
     ck_assert(!is_in(&bed_older) && !is_in(&bed_store));
 }
@@ -339,7 +353,7 @@ START_TEST(a_move_that_may_have_been_done_is_taken_back)
     bs_session_t *s = loaded();
 
     bed_is(bed_set(s, "b", "2"), APR_SUCCESS);
-    bed_answer(BS_VERB_REMOVE, BED_OUTAGE, 1);  /* of the older; ours, behind it, is done */
+    bed_answer(BS_VERB_LOAD, BED_OUTAGE, 1);    /* whether the older one has it still */
     bed_is(bs_session_save(s, 0), BED_OUTAGE);
     ck_assert(is_in(&bed_older) && !is_in(&bed_store));
     ck_assert_str_eq(bed_get(loaded(), "a"), "1");
@@ -351,8 +365,8 @@ START_TEST(the_end_of_a_session_is_the_end_in_both)
     bs_session_t *s = loaded();
 
     bed_is(bed_set(s, "b", "2"), APR_SUCCESS);
-    bed_answer(BS_VERB_REMOVE, BED_OUTAGE, 2);  /* it is in both now */
-    bed_is(bs_session_save(s, 0), BED_OUTAGE);
+    bed_answer(BS_VERB_REMOVE, BED_OUTAGE, 1);  /* it is in both now */
+    bed_is(bs_session_save(s, 0), APR_SUCCESS);
     ck_assert(is_in(&bed_older) && is_in(&bed_store));
     bed_is(bs_session_destroy(loaded()), APR_SUCCESS);
     ck_assert(!is_in(&bed_older) && !is_in(&bed_store));
@@ -432,6 +446,40 @@ START_TEST(an_end_during_which_what_was_left_moves)
 }
 END_TEST
 
+static void end_it_as_redis_does(void)
+{
+    bsession_call_t call = { .deadline = apr_time_now() + apr_time_from_sec(60), .pool = pool };
+    bsession_key_t key;
+
+    bs_token_key(&token, &key);
+    bed_is(bed_older.provider->remove(bed_older.backend, &key, 0, &call), APR_SUCCESS);
+}
+
+/* The end there was done, its answer lost, it was sent again, and found nothing. */
+START_TEST(a_move_whose_end_was_sent_again)
+{
+    bs_session_t *s = loaded();
+
+    bed_is(bed_set(s, "b", "2"), APR_SUCCESS);
+    bed_before(BS_VERB_REMOVE, end_it_as_redis_does);
+    bed_is(bs_session_save(s, 0), APR_SUCCESS);
+    ck_assert(is_in(&bed_store));
+    ck_assert_str_eq(bed_value(&token, "b"), "2");
+}
+END_TEST
+
+START_TEST(a_move_whose_end_was_not_heard)
+{
+    bs_session_t *s = loaded();
+
+    bed_is(bed_set(s, "b", "2"), APR_SUCCESS);
+    bed_lose_answers(BS_VERB_REMOVE, 1);
+    bed_is(bs_session_save(s, 0), APR_SUCCESS);
+    ck_assert(is_in(&bed_store));
+    ck_assert_str_eq(bed_value(&token, "b"), "2");
+}
+END_TEST
+
 START_TEST(an_end_after_a_mover_was_killed)
 {
     bs_session_t *s = loaded();
@@ -462,6 +510,7 @@ Suite *session_move_suite(void)
     tcase_add_test(two, two_movers_both_win);
     tcase_add_test(two, moved_between_the_two_looks);
     tcase_add_test(two, destroyed_while_it_moves);
+    tcase_add_test(two, destroyed_when_it_had_moved);
     tcase_add_test(two, destroyed_while_it_moves_and_others_use_it);
     tcase_add_test(two, destroyed_after_it_moved);
     tcase_add_test(two, after_a_login_that_moved_it_others_cannot_destroy_it);
@@ -476,6 +525,8 @@ Suite *session_move_suite(void)
     tcase_add_test(outage, an_end_that_was_sent_again_is_one_in_both);
     tcase_add_test(outage, an_end_during_which_what_was_left_moves);
     tcase_add_test(outage, an_end_after_a_mover_was_killed);
+    tcase_add_test(outage, a_move_whose_end_was_sent_again);
+    tcase_add_test(outage, a_move_whose_end_was_not_heard);
     suite_add_tcase(suite, outage);
     return suite;
 }
