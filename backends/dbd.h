@@ -2,7 +2,7 @@
 
 /**
  * @file dbd.h
- * @brief The SQL store: a row for each record, in one table of PostgreSQL, SQLite or MariaDB. `dbd:`
+ * @brief The SQL store, `dbd:`. A row for each record, in a table of PostgreSQL, SQLite or MariaDB.
  *
  * It speaks through apr_dbd, and does not know where connections come from: whoever offers the
  * provider brings a dbd_source_t along. dbd_module.c has mod_dbd's. (mod_dbd.h is where DBD_H is
@@ -26,8 +26,8 @@ typedef struct {
 typedef struct {
     /** How many connections a process may have at once. */
     int  (*most)(void);
-    /** A connection that nobody else has until it is released; one that is known to be dead has been
-     *  replaced. It may wait for as long as it likes. 0: there is none. */
+    /** A connection that nobody else has until it is released; one that is known to be dead has
+     *  been replaced. It may wait for as long as it likes. 0: there is none. */
     int  (*acquire)(dbd_connection_t *connection, apr_pool_t *pool);
     void (*release)(dbd_connection_t *connection);
 } dbd_source_t;

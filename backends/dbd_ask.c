@@ -49,8 +49,8 @@ static int ask_acquire(const bsession_backend_t *backend, dbd_connection_t *conn
     return 0;
 }
 
-/** Once, on this connection. A write that nobody may repeat is not the way to learn that an idle
- *  connection was closed. */
+/** Once, on this connection. A write that may not be sent again is not the way to learn that an
+ *  idle connection was closed. */
 static dbd_outcome_t ask_once(dbd_session_t *session, const dbd_question_t *question,
                               dbd_answer_t *answer, int *begun, const char **sentence,
                               apr_pool_t *pool)
@@ -58,7 +58,7 @@ static dbd_outcome_t ask_once(dbd_session_t *session, const dbd_question_t *ques
     dbd_outcome_t outcome;
 
     *begun = 0;
-    if (session->dialect->is_server && session->greeted && !question->reads
+    if (session->dialect->is_server && session->greeted && !question->reads && !question->again
         && apr_time_now() - session->answered > ASK_IDLE && !dbd_session_is_alive(session, pool)) {
         dbd_session_forget(session);
         return DBD_LOST;

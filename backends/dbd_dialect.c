@@ -71,7 +71,8 @@ static dbd_outcome_t fault_pgsql(int code, const char *text, const char **senten
         { 0, "No space left on device", DBD_REFUSED, "the disk of PostgreSQL is full" },
         { 0, "read-only transaction", DBD_REFUSED, "PostgreSQL is read-only here" },
         { 0, "permission denied", DBD_REFUSED, "the user of DBDParams may not do that" },
-        { 0, "no unique or exclusion constraint", DBD_REFUSED, "id is not the table's primary key" },
+        { 0, "no unique or exclusion constraint", DBD_REFUSED,
+          "id is not the table's primary key" },
         { 0, "statement timeout", DBD_REFUSED, "it took longer than PostgreSQL's own time-out" },
         { 0, NULL, DBD_UNSURE, NULL }
     };
@@ -241,5 +242,6 @@ const char *dbd_dialect_layout(const dbd_dialect_t *dialect, const char *table, 
 
 const char *dbd_dialect_probe(const dbd_dialect_t *dialect, const char *table, apr_pool_t *pool)
 {
-    return fill(dialect, table, "SELECT id, revision, expires, data FROM {table} WHERE 1 = 0", pool);
+    return fill(dialect, table, "SELECT id, revision, expires, data FROM {table} WHERE 1 = 0",
+                pool);
 }

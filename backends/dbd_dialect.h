@@ -21,7 +21,7 @@ typedef enum {
     DBD_CLEAR,          /* id: what is over there goes */
     DBD_PUT,            /* as DBD_CREATE */
     DBD_STORE,          /* next revision, data, life, life, life, id, revision */
-    DBD_TOUCH,          /* life, life, id, life, life: 1 row, or it was not needed, or none was there */
+    DBD_TOUCH,          /* life, life, id, life, life: 1 row, or it need not be, or none is there */
     DBD_REMOVE,         /* id, revision, revision */
     DBD_SCAN,           /* after, before -> as DBD_LOAD, id */
     DBD_SWEEP,          /* skew: DBD_SWEEP_ROWS at most of those that are over */

@@ -2,12 +2,12 @@
 
 /**
  * @file dbd_gate.h
- * @brief How many threads of a process may be with the database, and for how long they are believed.
+ * @brief How many threads of a process may be with the database, and how long they are waited for.
  *
- * apr_dbd knows no time-outs: who asks a server that has stopped is held until it goes on. So only as
- * many go in as there are connections; the others wait until their deadline; and once one has been
- * held for longer than its deadline allows, all others are turned back at once. Those failures
- * are what the circuit breaker counts.
+ * apr_dbd knows no time-outs: who asks a server that has stopped is held until it goes on. So only
+ * as many go in as there are connections; the others wait until their deadline; and once one has
+ * been held for longer than its deadline allows, all others are turned back at once. Those
+ * failures are what the circuit breaker counts.
  *
  * A process that ends closes the gate, and waits for a while for those inside to leave: their
  * connections go with the process's pool.

@@ -18,7 +18,7 @@
 
 extern module AP_MODULE_DECLARE_DATA bsession_dbd_module __attribute__((visibility("default")));
 
-/* ------------------------------------------------------------------ the main server's connections */
+/* ------------------------------------------------------------------ where connections come from */
 
 /* mod_dbd shows its configuration to nobody; the lines that it has read stand in the tree. The
  * last one outside of all sections is the main server's, and those of <IfModule> and its like

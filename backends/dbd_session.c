@@ -102,7 +102,7 @@ static int make_table(dbd_session_t *session, apr_pool_t *pool)
 }
 
 /** The first word on a connection. Its ping is prepared with it: one that a later connection knows
- *  under the same handle, since a driver has connected again, tells nothing of what this one knew. */
+ *  under the same handle, since a driver has connected again, tells nothing of this one's. */
 static void greet(dbd_session_t *session)
 {
     if (session->dialect->greeting) {

@@ -30,8 +30,8 @@ typedef struct {
     dbd_statement_t  statement;
     const void     **values;            /* as apr_dbd_pbquery takes them */
     int              reads;             /* it returns rows */
-    apr_time_t       expires;           /* where there is a life among the values, when it ends: it is */
-    apr_int64_t     *life;              /* filled in when the question is asked; see DBD_LIFE_MOST */
+    apr_int64_t     *life;              /* the one among the values, or NULL; see DBD_LIFE_MOST. */
+    apr_time_t       expires;           /* It is filled in when it is asked, and ends then. */
     int              again;             /* though it may have been done, it may be sent again: what
                                            comes back then tells less, see `repeated` */
 } dbd_question_t;

@@ -8,7 +8,7 @@ import time
 import pytest
 
 import sql_servers
-from doubles import wait_until
+from doubles import Gate, wait_until
 from httpd import on
 from load import Load
 from places import ONE_CHILD
@@ -89,9 +89,10 @@ def test_killed_and_started_again(server, database):
     (["get=n"], ["=1"]), (["incr=n:1"], ["=2"]), (["set=a:1", "rotate"], ["ok", "ok"]), (["clear"], ["ok"]),
     (["destroy"], ["ok"]), (["touch"], ["ok"]), (["cache=default/things/60000", "cset=k:1"], ["cache", "ok"])])
 def test_idle_connections_that_were_closed(server, database, calls, results):
-    """All of them died with the server, and nobody notices: they are replaced within the call."""
+    """All of them died with the server, and nobody notices: they are replaced within the call. The last is a
+    PUT, and nothing else, which may not be sent again."""
     visitor = server.client()
-    visitor.results("incr=n:1")
+    visitor.results("incr=n:1", "cache=default/things/60000", "cset=k:0")
     database.kill()
     database.start()
     assert visitor.results(*calls) == results
@@ -102,6 +103,34 @@ def test_a_first_save_after_it(server, database):
     database.kill()
     database.start()
     assert server.client().results("set=a:1") == ["ok"]
+
+
+def test_a_restart_between_load_and_save(server, database):
+    """The change is sent again, to the revision that was loaded, and so is made once."""
+    visitor = server.client()
+    for calls in "set=n:0", "incr=n:1":             # the save's statement is known to the connection
+        visitor.results(calls)
+    gate = Gate(server)
+    with gate.passing(visitor, "get=n", gate.call, "incr=n:1", "save", timeout=60):
+        database.kill()
+        database.start()
+    assert gate.answer.results[-1] == "ok", gate.answer
+    assert visitor.results("get=n") == ["=2"]
+
+
+def test_a_restart_and_another_writer_between_load_and_save(server, database):
+    """Then it may not be known whose change was made; whoever is told that it was, is told the truth."""
+    visitor = server.client()
+    for calls in "set=n:0", "incr=n:1":             # the save's statement is known to the connection
+        visitor.results(calls)
+    other = visitor.twin()
+    gate = Gate(server)
+    with gate.passing(visitor, "get=n", gate.call, "incr=n:1", "save", timeout=60):
+        database.kill()
+        database.start()
+        assert other.results("incr=n:1") == ["=2"]
+    told = gate.answer.status == 200 and gate.answer.results[-1] == "ok"
+    assert visitor.results("get=n") == ["=3" if told else "=2"]
 
 
 def test_connections_that_are_killed(server, database):

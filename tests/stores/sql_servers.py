@@ -104,8 +104,8 @@ class Server(Database):
         self.make()
 
     def run(self, *command, **more):
-        done = subprocess.run([str(word) for word in command], capture_output=True, text=True, errors="replace", cwd=self.dir,
-                              stdin=None if "input" in more else subprocess.DEVNULL, **more)
+        done = subprocess.run([str(word) for word in command], capture_output=True, text=True, errors="replace",
+                              cwd=self.dir, stdin=None if "input" in more else subprocess.DEVNULL, **more)
         if done.returncode:
             raise AssertionError(f"{command[0]}: {done.stdout}{done.stderr}")
         return done.stdout
