@@ -6,9 +6,6 @@
 
 #include <apr_strings.h>
 
-/* For connecting, TLS and the answer. */
-#define CLUSTER_FAIR_SHARE apr_time_from_msec(100)
-
 /* ------------------------------------------------------------------ slots */
 
 /** CRC16 by half bytes: polynomial 1021, from 0, nothing reflected. */
@@ -102,17 +99,6 @@ static apr_status_t cluster_read(const redis_address_t *from, const redisReply *
     return APR_EGENERAL;
 }
 
-/** A share of the time for each that may still have to be asked, and enough for an answer from a distance:
- *  many nodes must not mean that none has the time. The next look begins with another one. */
-static apr_time_t cluster_share(const bsession_call_t *call, int nodes)
-{
-    apr_time_t now = apr_time_now();
-    apr_interval_time_t share = (call->deadline - now) / (nodes + 1);
-
-    share = share > CLUSTER_FAIR_SHARE ? share : CLUSTER_FAIR_SHARE;
-    return now + share < call->deadline ? now + share : call->deadline;
-}
-
 apr_status_t redis_cluster_look(const redis_conf_t *conf, const apr_array_header_t *nodes,
                                 apr_array_header_t *ranges, bsession_call_t *call)
 {
@@ -128,7 +114,7 @@ apr_status_t redis_cluster_look(const redis_conf_t *conf, const apr_array_header
         if (apr_time_now() >= call->deadline) {
             break;
         }
-        part.deadline = cluster_share(call, nodes->nelts - i);
+        part.deadline = redis_link_share(call, nodes->nelts - i + 1);
         status = redis_link_consult(node, &conf->login, words, 2, &reply, &part);
         if (status == APR_SUCCESS) {
             status = cluster_read(node, reply, ranges, &part);

@@ -13,6 +13,9 @@
 #define REDIS_OUT_KEPT   65536
 /* A server that said so is taken for a master for so long. */
 #define REDIS_ROLE_GOOD  apr_time_from_sec(1)
+/* For connecting, TLS and the answer of one of several servers: at least, and at most. */
+#define REDIS_SHARE_LEAST apr_time_from_msec(100)
+#define REDIS_SHARE_MOST  apr_time_from_sec(1)
 /* What a record takes in the protocol's form. */
 #define REDIS_REPLY_MOST (REDIS_RECORD_MOST + REDIS_RECORD_MOST / 4)
 
@@ -363,6 +366,16 @@ apr_status_t redis_link_read(redis_link_t *link, redisReply **reply, bsession_ca
         link->due--;
     }
     return status;
+}
+
+apr_time_t redis_link_share(const bsession_call_t *call, int parts)
+{
+    apr_time_t now = apr_time_now();
+    apr_interval_time_t share = (call->deadline - now) / parts;
+
+    share = share < REDIS_SHARE_LEAST ? REDIS_SHARE_LEAST
+            : share > REDIS_SHARE_MOST ? REDIS_SHARE_MOST : share;
+    return now + share < call->deadline ? now + share : call->deadline;
 }
 
 apr_status_t redis_link_consult(const redis_address_t *address, const redis_login_t *login,

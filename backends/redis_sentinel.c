@@ -6,15 +6,6 @@
 
 #include <apr_strings.h>
 
-/** Of what is left, a Sentinel gets as much as all that still may have to be asked: the others, and
- *  the master. */
-static apr_time_t sentinel_share(const bsession_call_t *call, int others)
-{
-    apr_time_t now = apr_time_now();
-
-    return now + (call->deadline - now) / (others + 2);
-}
-
 /** What get-master-addr-by-name answers: an address as two strings, or nothing. */
 static apr_status_t sentinel_read(const redis_conf_t *conf, const redis_address_t *sentinel,
                                   const redisReply *reply, redis_address_t *master,
@@ -64,6 +55,7 @@ static apr_status_t sentinel_verify(const redis_conf_t *conf, const redis_addres
     return redis_link_consult(master, &conf->login, &role, 1, &reply, call);
 }
 
+/* The time is shared with all that still may have to be asked: the others, and the master. */
 apr_status_t redis_sentinel_look(const redis_conf_t *conf, int *first, const redis_address_t *known,
                                  redis_address_t *master, bsession_call_t *call)
 {
@@ -74,10 +66,10 @@ apr_status_t redis_sentinel_look(const redis_conf_t *conf, int *first, const red
         int which = (*first + i) % conf->naddresses;
         bsession_call_t part = *call;
 
-        part.deadline = sentinel_share(call, conf->naddresses - 1 - i);
+        part.deadline = redis_link_share(call, conf->naddresses - i + 1);
         status = sentinel_ask(conf, &conf->addresses[which], master, &part);
         if (status == APR_SUCCESS && !(known && redis_address_is(known, master))) {
-            part.deadline = sentinel_share(call, conf->naddresses - 1 - i);
+            part.deadline = redis_link_share(call, conf->naddresses - i + 1);
             status = sentinel_verify(conf, master, &part);
         }
         if (status == APR_SUCCESS) {
@@ -86,5 +78,6 @@ apr_status_t redis_sentinel_look(const redis_conf_t *conf, int *first, const red
         }
         apr_cpystrn(call->why, part.why, sizeof call->why);
     }
+    *first = (*first + 1) % conf->naddresses;
     return status;
 }
