@@ -223,7 +223,7 @@ ScriptAlias /cgi/ {self.cgi}/
 
     def _store_line(self):
         """And what stores need beside their line, where the test does not say."""
-        if "dbd" in self._schemes() and "DBDriver" not in self.main + self.config:
+        if "dbd" in self._schemes() and not self.implied and "DBDriver" not in self.main + self.config:
             return self.build.store_needs + self._default_store()
         return self._default_store()
 
