@@ -226,6 +226,7 @@ static void child_init(apr_pool_t *pchild, server_rec *s)
     bs_stores_t *stores = bs_server_conf(s)->stores;
     int i;
 
+    bs_sweep_child(pchild);
     for (i = 0; i < stores->list->nelts; i++) {
         bs_store_t *store = &APR_ARRAY_IDX(stores->list, i, bs_store_conf_t *)->store;
         bsession_call_t call = { .deadline = apr_time_now() + store->timeout, .pool = pchild };

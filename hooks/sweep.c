@@ -10,7 +10,38 @@
 /* How often a child looks whether something is due. */
 #define LOOK_EVERY apr_time_from_sec(1)
 
+/* mod_watchdog's thread outlives the child's pool, and with that what stores keep in it. So the pool waits
+ * for a sweep, which is short, and none begins after. */
+#define DRAIN_TIME apr_time_from_sec(5)
+#define DRAIN_STEP apr_time_from_msec(2)
+
+enum { RESTING, SWEEPING, OVER };
+
+static apr_uint32_t phase;
+
 int bs_sweep_by_requests;
+
+static int enter(apr_uint32_t from, apr_uint32_t to)
+{
+    return __atomic_compare_exchange_n(&phase, &from, to, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+}
+
+static apr_status_t drain(void *unused)
+{
+    apr_time_t end = apr_time_now() + DRAIN_TIME;
+
+    (void)unused;
+    while (!enter(RESTING, OVER) && apr_time_now() < end) {
+        apr_sleep(DRAIN_STEP);
+    }
+    return APR_SUCCESS;
+}
+
+void bs_sweep_child(apr_pool_t *pchild)
+{
+    phase = RESTING;
+    apr_pool_pre_cleanup_register(pchild, NULL, drain);
+}
 
 static apr_status_t look(int state, void *baton, apr_pool_t *p)
 {
@@ -18,7 +49,7 @@ static apr_status_t look(int state, void *baton, apr_pool_t *p)
     bs_caller_t caller = { 0 };
     int i;
 
-    if (state != AP_WATCHDOG_STATE_RUNNING) {
+    if (state != AP_WATCHDOG_STATE_RUNNING || !enter(RESTING, SWEEPING)) {
         return APR_SUCCESS;
     }
     apr_pool_create(&caller.pool, p);
@@ -30,6 +61,7 @@ static apr_status_t look(int state, void *baton, apr_pool_t *p)
         }
     }
     apr_pool_destroy(caller.pool);
+    __atomic_store_n(&phase, RESTING, __ATOMIC_RELEASE);
     return APR_SUCCESS;
 }
 

@@ -12,6 +12,9 @@
 /** In the parent, when the stores are open: mod_watchdog is asked for its thread. */
 void bs_sweep_start(server_rec *main_server, apr_pool_t *pconf);
 
+/** In each child, before its stores are prepared: none of them goes while a sweep is at work. */
+void bs_sweep_child(apr_pool_t *pchild);
+
 /* There is no such thread: requests that have written sweep. */
 extern int bs_sweep_by_requests;
 void       bs_sweep_store(bs_store_t *store, request_rec *r);
