@@ -360,8 +360,17 @@ class Cluster(Layout):
         self.hand_over(slot, self.owner(slot), to, between)
 
     @staticmethod
-    def hand_over(slot, source, to, between=None):
+    def knows_epoch(node, of):
+        """Whether a node has heard how late another one's claims are. One that has not takes itself for the
+        latest, and loses again what it is given."""
+        def epoch(at):
+            return next(line.split()[6] for line in at("CLUSTER", "NODES").splitlines() if line.startswith(name))
+        name = of("CLUSTER", "MYID")
+        return epoch(node) == epoch(of)
+
+    def hand_over(self, slot, source, to, between=None):
         """Nobody else is asked."""
+        wait_until(lambda: self.knows_epoch(to, source), "what the last move has changed to be known")
         to("CLUSTER", "SETSLOT", slot, "IMPORTING", source("CLUSTER", "MYID"))
         source("CLUSTER", "SETSLOT", slot, "MIGRATING", to("CLUSTER", "MYID"))
         if between:
