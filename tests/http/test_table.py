@@ -6,7 +6,7 @@ from urllib.parse import unquote
 import pytest
 
 from client import quote
-from doubles import Gate
+from doubles import Gate, wait_until
 from httpd import on
 
 
@@ -288,7 +288,8 @@ def test_late_changes_are_saved(client):
     client.results("set=a:1")
     assert client.results("flush", "set=b:2", "incr=n:1", "unset=a", "rotate") == \
         ["done", "ok", "=1", "ok", "ELATE"]
-    assert client.results("get=a", "get=b", "get=n") == ["-", "=2", "=1"]
+    # when the request ends, which is after its answer
+    wait_until(lambda: client.results("get=a", "get=b", "get=n") == ["-", "=2", "=1"], "the changes to be saved")
 
 
 def test_late_creation_is_refused(client):
