@@ -42,12 +42,13 @@ def status(client, path):
 
 
 def logged(server, path):
-    """What the log says of the last request for this path."""
-    def last():
+    """What the log says, which is after the answer, of the only request for this path."""
+    def line_for_it():
         log = server.dir / "session.log"
         lines = [line.split(" ", 1) for line in log.read_text().splitlines()] if log.exists() else []
-        return [rest for where, rest in lines if where == path][-1:]
-    return wait_until(last, f"{path} in the log")[0]
+        return [rest for where, rest in lines if where == path]
+    line, = wait_until(line_for_it, f"{path} in the log")
+    return line
 
 
 def test_require_expr(server, client):
@@ -108,8 +109,8 @@ def test_an_answer_that_depends_on_it_is_private(client):
 def test_logs(server, client):
     client.results("set=user:ann")
     tag, = client.results("tag")
-    assert client.results("get=user") == ["=ann"]
-    assert logged(server, "/probe") == f"ann {tag.removeprefix('=')}"
+    assert client.results("get=user", at="/probe/logs") == ["=ann"]
+    assert logged(server, "/probe/logs") == f"ann {tag.removeprefix('=')}"
 
 
 def test_what_nobody_asked_for_is_not_loaded_for_the_log(server, client):
@@ -120,5 +121,5 @@ def test_what_nobody_asked_for_is_not_loaded_for_the_log(server, client):
 
 def test_values_are_escaped_in_the_log(server, client):
     client.results("set=user:a%0A%22b")
-    client.results("get=user")
-    assert logged(server, "/probe").split(" ")[0] in ('a\\n\\"b', 'a\\n"b')
+    client.results("get=user", at="/probe/escaped")
+    assert logged(server, "/probe/escaped").split(" ")[0] in ('a\\n\\"b', 'a\\n"b')
