@@ -12,7 +12,7 @@ import time
 
 from client import quote
 
-PATIENCE = 20.0                         # how long a condition may take on a busy machine
+PATIENCE = 60.0                         # how long a condition may take on a busy machine
 
 
 def wait_until(condition, what, patience=PATIENCE):

@@ -30,8 +30,8 @@ def server(start):
                  + place % ("follow", "follow", "Lifetime=idle", "BSessionIdleTimeout 2s"))
 
 
-# a store may count what is left of a life in milliseconds, and told a moment ago
-ABOUT = 100_000
+# a store may count what is left of a life, and tell of it a moment ago; what is a prolongation here is longer
+ABOUT = 1_000_000
 
 
 def us(seconds):
