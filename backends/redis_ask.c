@@ -412,7 +412,7 @@ apr_status_t redis_ask(redis_topology_t *topology, const redis_word_t *name,
 
     do {
         status = ask_find(&ask, name, call);
-        turn = ASK_LATER;
+        turn = status == APR_EACCES ? ASK_OVER : ASK_LATER;
         if (status == APR_SUCCESS) {
             status = ask_try(&ask, &turn, server, call);
             redis_topology_let_go(topology, ask.node);

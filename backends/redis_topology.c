@@ -27,7 +27,8 @@ struct redis_topology_t {
     int                 stale;              /* there is a reason to ask again */
     apr_time_t          tried;              /* when that was last done, in vain or not */
     int                 turn;               /* with whom to begin the next time */
-    char                why[128];           /* the last one failed */
+    apr_status_t        result;             /* of the last one that asked */
+    char                why[128];           /* it failed */
     redis_slots_t       slots;
 };
 
@@ -123,6 +124,7 @@ static void topology_look(redis_topology_t *topology, int sure, const bsession_c
         topology->stale = 0;
         redis_slots_apply(&topology->slots, ranges);
     }
+    topology->result = status;
     apr_cpystrn(topology->why, call.why, sizeof topology->why);
     topology->looking = 0;
     topology->tried = apr_time_now();
@@ -205,6 +207,7 @@ apr_status_t redis_topology_find(redis_topology_t *topology, const redis_word_t 
                                  redis_node_t **node, bsession_call_t *call)
 {
     int slot = topology_slot(topology, name);
+    apr_status_t status;
 
     if (!redis_topology_can_change(topology)) {
         *node = topology->slots.owner[0];
@@ -220,8 +223,9 @@ apr_status_t redis_topology_find(redis_topology_t *topology, const redis_word_t 
         apr_snprintf(call->why, sizeof call->why, "%s", *topology->why ? topology->why
                      : "no node of the Cluster owns the slot of this key");
     }
+    status = *node ? APR_SUCCESS : topology->result == APR_EACCES ? APR_EACCES : APR_EGENERAL;
     apr_thread_mutex_unlock(topology->lock);
-    return *node ? APR_SUCCESS : APR_EGENERAL;
+    return status;
 }
 
 void redis_topology_let_go(redis_topology_t *topology, redis_node_t *node)
