@@ -291,21 +291,18 @@ static ask_turn_t ask_turn_for_failure(ask_t *ask, apr_status_t status)
         return ASK_OVER;
     }
     redis_topology_doubt(ask->topology, ask->node);
-    if (ask->sent && status != REDIS_EROLE) {
-        if (!ask->question->again) {
-            return ASK_OVER;
-        }
-        ask_turn_over(ask);
+    if (ask->sent && !ask->question->again) {
+        return ASK_OVER;
     }
+    ask_turn_over(ask);
     return ASK_AGAIN;
 }
 
 /** Whether the failure of a connection is one to try again after with the same server: it was an
- *  old one, and nothing can have arrived, or it does not matter. Who is silent is asked once. */
+ *  old one, and it does not matter what has arrived. Who is silent, or no master, is asked once. */
 static int ask_may_repeat(const ask_t *ask, apr_status_t status)
 {
-    return !ask->fresh && (!ask->sent || ask->question->again) && status != REDIS_EROLE
-           && status != APR_TIMEUP;
+    return !ask->fresh && ask->question->again && status != REDIS_EROLE && status != APR_TIMEUP;
 }
 
 static apr_status_t ask_until_said(ask_t *ask, bsession_call_t *call)

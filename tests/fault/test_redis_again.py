@@ -136,6 +136,33 @@ def test_whom_it_does_not_let_in_is_not_asked_again(server, wire):
         assert 1 <= wire.count(b"AUTH") <= 2
 
 
+def test_who_is_named_then(start, redis):
+    """Whatever a server has to say, or does not listen any more: its successor is asked within the call, and an
+    increment is made once."""
+    wires, sentinel = [Proxy(redis.ports[0]), Proxy(redis.ports[0])], Lagging()
+    sentinel.names = wires[0].port
+    server = start(f"BSessionStore default redis://127.0.0.1:{sentinel.port} sentinel=any timeout=5s breaker=off\n"
+                   + on(), mpm_config=ONE_CHILD)
+    visitor, n = server.client(), 0
+    for error in NOT_NOW:
+        for wire in wires:
+            other = wires[wire is wires[0]]
+            visitor.results(f"set=a:{n}")
+            assert sentinel.names == wire.port and wire.seen
+            for _ in range(1000):
+                wire.once(b"*", Refuse(error))
+            sentinel.names = other.port
+            assert visitor.results("incr=n:1") == [f"={n + 1}"], error
+            n += 1
+            wire.rules = []
+            wires[0].clear(), wires[1].clear()
+    sentinel.names = wires[1].port
+    wires[0].close()
+    assert visitor.results("incr=n:1") == [f"={n + 1}"]
+    wires[1].close()
+    sentinel.close()
+
+
 # -- lost on the way
 
 @pytest.mark.parametrize("action", [Drop, Swallow])

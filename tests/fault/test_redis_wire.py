@@ -356,7 +356,7 @@ def test_an_answer_behind_an_error(server, wire, redis):
     idle(server)
     redis("FLUSHDB")
     wire.clear()
-    wire.once(SAVE, Instead(b"-NOSCRIPT No matching script\r\n*1\r\n$2\r\nOK\r\n"))
+    wire.once(SAVE, Instead(b"-NOSCRIPT No matching script\r\n*1\r\n$6\r\nEEXIST\r\n"))
     redis("SCRIPT", "FLUSH")
     visitor = server.client()
     assert visitor.results("set=a:1") == ["ok"]
