@@ -436,6 +436,14 @@ def test_what_is_too_large_to_be_loaded_is_not_stored(server, wire, redis):
     assert wire.count(SAVE) == 0
 
 
+def test_what_a_large_save_needed_is_given_back(server):
+    """By the connection that it went out on."""
+    cached(server, "cset=k:1")
+    before = sum(server.rss(pid) for pid in server.children())
+    assert cached(server, "cbig=k:50000000") == ["ok"]
+    wait_until(lambda: sum(server.rss(pid) for pid in server.children()) < before + 20_000, "it to be given back")
+
+
 def test_large_values(server, start, redis, wire):
     """500 KB, beside 0 bytes and a number."""
     large = start(f"BSessionStore default redis://web:{PASSWORD}@127.0.0.1:{wire.port}/2 breaker=off\n"

@@ -402,7 +402,7 @@ END_TEST
 /* ------------------------------------------------------------------ one connection */
 
 /* Somewhere that takes connections and says nothing. */
-static redis_address_t silent_server(void)
+static redis_address_t silent_server(int backlog)
 {
     apr_sockaddr_t *here;
     apr_socket_t *socket;
@@ -411,14 +411,45 @@ static redis_address_t silent_server(void)
     ck_assert_int_eq(apr_socket_create(&socket, APR_INET, SOCK_STREAM, APR_PROTO_TCP, pool),
                      APR_SUCCESS);
     ck_assert_int_eq(apr_socket_bind(socket, here), APR_SUCCESS);
-    ck_assert_int_eq(apr_socket_listen(socket, 5), APR_SUCCESS);
+    ck_assert_int_eq(apr_socket_listen(socket, backlog), APR_SUCCESS);
     apr_socket_addr_get(&here, APR_LOCAL, socket);
     return at("127.0.0.1", here->port);
 }
 
+/* The shorter of connect_timeout= and what is left of the call, where nobody takes connections. */
+START_TEST(connecting_ends_in_time)
+{
+    static const apr_interval_time_t patience[][2] = {
+        { apr_time_from_msec(50), apr_time_from_sec(40) },
+        { apr_time_from_sec(40), apr_time_from_msec(50) }
+    };
+    redis_address_t address = silent_server(0);
+    apr_size_t i;
+    int waiting;
+
+    for (i = 0; i < 2; i++) {
+        apr_time_t began = apr_time_now();
+        bsession_call_t call = call_until(patience[i][1]);
+        apr_status_t status = APR_SUCCESS;
+
+        conf.login.connect_timeout = patience[i][0];
+        for (waiting = 0; waiting < 10 && status == APR_SUCCESS; waiting++) {
+            redis_link_t *link;
+            apr_pool_t *own;
+
+            apr_pool_create(&own, pool);
+            link = redis_link_make(&address, &conf.login, own);
+            status = redis_link_ready(link, &call);
+        }
+        ck_assert_int_eq(status, APR_TIMEUP);
+        ck_assert_int_lt(apr_time_now() - began, apr_time_from_sec(20));
+    }
+}
+END_TEST
+
 START_TEST(what_waits_for_an_answer_serves_nobody_else)
 {
-    redis_address_t address = silent_server();
+    redis_address_t address = silent_server(5);
     redis_word_t ping = redis_word("PING");
     bsession_call_t call = call_until(apr_time_from_sec(5));
     redis_node_t *node;
@@ -452,7 +483,7 @@ END_TEST
 /* AUTH goes first, and its answer is due. */
 START_TEST(what_has_not_said_who_it_is_serves_nobody_else)
 {
-    redis_address_t address = silent_server();
+    redis_address_t address = silent_server(5);
     bsession_call_t call = call_until(apr_time_from_msec(100));
     redis_link_t *link;
     apr_pool_t *own;
@@ -493,6 +524,7 @@ int main(void)
     tcase_add_test(tests, a_child_does_not_grow);
     tcase_add_test(tests, nobody_waits_for_a_connection_beyond_the_deadline);
     tcase_add_test(tests, whoever_waits_gets_what_is_given_back);
+    tcase_add_test(tests, connecting_ends_in_time);
     tcase_add_test(tests, what_waits_for_an_answer_serves_nobody_else);
     tcase_add_test(tests, what_has_not_said_who_it_is_serves_nobody_else);
     suite_add_tcase(suite, tests);
