@@ -102,7 +102,7 @@ static apr_status_t ask_ready(ask_t *ask, bsession_call_t *call)
     if (ask->fresh && !redis_topology_confirms(ask->topology, ask->node, call)) {
         apr_snprintf(call->why, sizeof call->why, "%s: the server is the master no more",
                      redis_address_text(&ask->node->address, call->pool));
-        return REDIS_EROLE;
+        return APR_EGENERAL;
     }
     status = redis_link_ready(ask->link, call);
     if (status != APR_SUCCESS || ask->question->reads || redis_link_is_settled(ask->link)) {
@@ -299,10 +299,10 @@ static ask_turn_t ask_turn_for_failure(ask_t *ask, apr_status_t status)
 }
 
 /** Whether the failure of a connection is one to try again after with the same server: it was an
- *  old one, and it does not matter what has arrived. Who is silent, or no master, is asked once. */
+ *  old one, and it does not matter what has arrived. Who is silent is asked once. */
 static int ask_may_repeat(const ask_t *ask, apr_status_t status)
 {
-    return !ask->fresh && ask->question->again && status != REDIS_EROLE && status != APR_TIMEUP;
+    return !ask->fresh && ask->question->again && status != APR_TIMEUP;
 }
 
 static apr_status_t ask_until_said(ask_t *ask, bsession_call_t *call)

@@ -21,9 +21,6 @@
 #define REDIS_RECORD_MOST (128u << 20)
 #define REDIS_FIELDS_MOST (512u << 10)
 
-/** It is no master, though it has to be. Nothing was done. */
-#define REDIS_EROLE (APR_OS_START_USERERR + 7390)
-
 /** Who we are there. */
 typedef struct {
     const char          *user;              /* NULL or empty: AUTH with the password alone */
@@ -77,7 +74,7 @@ apr_status_t redis_link_send(redis_link_t *link, bsession_call_t *call);
 int          redis_link_hears(const redis_link_t *link, apr_time_t until);
 
 /** The next reply, which the caller frees with freeReplyObject. Those to what ready queued are read
- *  before it, and end the link where they are errors, or speak of another role (REDIS_EROLE). */
+ *  before it, and end the link where they are errors, or speak of another role. */
 apr_status_t redis_link_read(redis_link_t *link, redisReply **reply, bsession_call_t *call);
 
 /** One command to a server that is asked rarely, on a connection for that alone. The reply lives as

@@ -136,6 +136,34 @@ def test_whom_it_does_not_let_in_is_not_asked_again(server, wire):
         assert 1 <= wire.count(b"AUTH") <= 2
 
 
+def test_refused_and_then_not_sent(wire, visitor):
+    """What comes after a refusal begins anew: the increment has not been made yet. The first question for the role
+    is the one by which a master is verified."""
+    wire.once(SAVE, Refuse(b"READONLY", hang_up=True))
+    for _ in range(2):
+        wire.once(ROLE, Drop())
+    assert visitor.results("incr=n:1") == ["=2"]
+    assert wire.rules == [] and wire.count(SAVE) == 2
+
+
+def test_a_sentinel_that_answers_is_asked_first(start, wire):
+    """One that hangs is found out about once, and not by each call."""
+    silent, talking = Lagging(), Lagging()
+    talking.names = wire.port
+    server = start(f"BSessionStore default redis://127.0.0.1:{silent.port},127.0.0.1:{talking.port} sentinel=any "
+                   "timeout=3s breaker=off\n" + on(), mpm_config=ONE_CHILD)
+    visitor = server.client()
+    assert visitor.results("set=a:1") == ["ok"]
+    silent_before, before = silent.asked, talking.asked
+    for _ in range(3):
+        soon = time.monotonic() + 0.1   # looks are some milliseconds apart
+        wait_until(lambda: time.monotonic() > soon, "another look to be due")
+        wire.once(LOAD, Refuse(b"READONLY"))
+        assert visitor.results("get=a") == ["=1"]
+    assert talking.asked > before and silent.asked == silent_before
+    silent.close(), talking.close()
+
+
 def test_who_is_named_then(start, redis):
     """Whatever a server has to say, or does not listen any more: its successor is asked within the call, and an
     increment is made once."""

@@ -129,6 +129,17 @@ def test_too_slow(visitor, wire, redis):
     assert visitor.results("get=n") == ["=2"]
 
 
+def test_who_we_are_goes_along_with_a_load(wire, visitor, server):
+    """And costs no round trip of its own; a save waits until that is settled."""
+    for match, one, calls, together in (LOAD, visitor, ["get=a"], True), (SAVE, server.client(), ["set=a:1"], False):
+        wire.hang_up()
+        wire.clear()
+        assert one.probe(*calls).status == 200
+        [flight] = [data for data in wire.seen if match in data]
+        assert wire.count(b"AUTH") == 1
+        assert (b"AUTH" in flight and b"SELECT" in flight) == together
+
+
 # -- cut off at each byte of a reply
 
 def length_of(wire, visitor, *calls, match):

@@ -37,10 +37,11 @@ class Drop:
 
 
 class Answer:
-    """It never arrives, and is answered by the proxy."""
+    """It never arrives, and is answered by the proxy, which then may hang up."""
 
-    def __init__(self, *parts):
+    def __init__(self, *parts, hang_up=False):
         self.data = b"".join(parts)
+        self.hang_up = hang_up
 
     def answer(self, data):
         return self.data
@@ -51,8 +52,8 @@ class Refuse(Answer):
 
     MASTER = b"*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n"
 
-    def __init__(self, error):
-        super().__init__()
+    def __init__(self, error, **more):
+        super().__init__(**more)
         self.error = error
 
     def answer(self, data):
@@ -111,6 +112,8 @@ class Connection:
                 return
             if isinstance(action, Answer):
                 self.client.sendall(action.answer(data))
+                if action.hang_up:
+                    return
                 continue
             if action:
                 self.action = action
