@@ -111,6 +111,8 @@ class Connection:
             if isinstance(action, Drop):
                 return
             if isinstance(action, Answer):
+                # the end comes together with the answer
+                self.client.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, action.hang_up)
                 self.client.sendall(action.answer(data))
                 if action.hang_up:
                     return
