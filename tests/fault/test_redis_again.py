@@ -77,6 +77,12 @@ def visitor(server, wire):
     return one
 
 
+def look_is_due():
+    """Looks for the master are some milliseconds apart."""
+    soon = time.monotonic() + 0.1
+    wait_until(lambda: time.monotonic() > soon, "another look to be due")
+
+
 def refused(answer):
     return answer.status == 503 and answer.all("Set-Cookie") == []
 
@@ -156,8 +162,7 @@ def test_a_sentinel_that_answers_is_asked_first(start, wire):
     assert visitor.results("set=a:1") == ["ok"]
     silent_before, before = silent.asked, talking.asked
     for _ in range(3):
-        soon = time.monotonic() + 0.1   # looks are some milliseconds apart
-        wait_until(lambda: time.monotonic() > soon, "another look to be due")
+        look_is_due()
         wire.once(LOAD, Refuse(b"READONLY"))
         assert visitor.results("get=a") == ["=1"]
     assert talking.asked > before and silent.asked == silent_before
@@ -180,7 +185,9 @@ def test_who_is_named_then(start, redis):
             for _ in range(1000):
                 wire.once(b"*", Refuse(error))
             sentinel.names = other.port
+            look_is_due()
             assert visitor.results("incr=n:1") == [f"={n + 1}"], error
+            assert 1 <= wire.count(LOAD) + wire.count(SAVE) <= 4, error     # it is doubted at once
             n += 1
             wire.rules = []
             wires[0].clear(), wires[1].clear()
@@ -238,6 +245,19 @@ def test_changes_are_asked_again_of_what_was_loaded(wire, visitor, fresh):
     assert refused(lost(Swallow(), "set=a:8"))
     assert refused(lost(Swallow(lambda: visitor.twin().results("set=other:1")), "clear", "set=a:7"))
     assert visitor.results("get=a", "get=other") == ["=7", "=1"]
+
+
+@pytest.mark.parametrize("name,found", [("default", True), ("alone", False)])
+def test_many_at_once(server, wire, name, found):
+    """Where another server may have taken over each is looked for by itself."""
+    def cached(*calls):
+        return server.client().results(f"cache={name}/things/60000", *calls)[1:]
+    assert cached("cset=k:1", "cset=l:2") == ["ok", "ok"]
+    everything = cached("cget_many=k,l")
+    for _ in range(2):
+        wire.once(LOAD, Drop())
+    again = cached("cget_many=k,l")
+    assert wire.rules == [] and (again == everything) == found
 
 
 # -- lost before it was sent: the question for the role, which is asked again after a second
