@@ -9,14 +9,13 @@
 #include <apr_general.h>
 #include <apr_strings.h>
 #include <apr_thread_proc.h>
-#include <check.h>
 
-#include "redis_record.h"
 #include "redis_slots.h"
+#include "redis_unit.h"
 
 #define LONG_AGO apr_time_from_sec(3600)
 
-static apr_pool_t   *pool;
+apr_pool_t          *pool;
 static redis_conf_t  conf;
 static redis_slots_t slots;
 
@@ -93,73 +92,6 @@ START_TEST(a_redirection_that_says_nothing)
 
     for (i = 0; i < sizeof said / sizeof *said; i++) {
         ck_assert_int_eq(redis_cluster_redirection(said[i], &from, &to, pool), -1);
-    }
-}
-END_TEST
-
-/* ------------------------------------------------------------------ what a record is */
-
-#define BS    "$3\r\n_bs\r\n$1\r\nm\r\n"
-#define REV   "$7\r\n_bs.rev\r\n$2\r\n17\r\n"
-#define EPOCH "$9\r\n_bs.epoch\r\n$1\r\n3\r\n"
-#define SIZE  "$8\r\n_bs.size\r\n$1\r\n2\r\n"
-#define FIELD "$1\r\na\r\n$1\r\n1\r\n"
-
-static apr_status_t record_from(const char *all, const char *left, bsession_record_t *record)
-{
-    redisReader *reader = redisReaderCreate();
-    void *replies[2] = { NULL, NULL };
-    apr_status_t status;
-
-    redisReaderFeed(reader, all, strlen(all));
-    redisReaderFeed(reader, left, strlen(left));
-    ck_assert_int_eq(redisReaderGetReply(reader, &replies[0]), REDIS_OK);
-    ck_assert_int_eq(redisReaderGetReply(reader, &replies[1]), REDIS_OK);
-    ck_assert_ptr_nonnull(replies[1]);
-    memset(record, 0xa5, sizeof *record);
-    status = redis_record_read(record, replies[0], replies[1], pool);
-    freeReplyObject(replies[0]);
-    freeReplyObject(replies[1]);
-    redisReaderFree(reader);
-    return status;
-}
-
-START_TEST(a_record_is_what_we_wrote)
-{
-    static const struct {
-        const char  *all, *left;
-        apr_status_t status;
-    } replies[] = {
-        { "*10\r\n" BS REV EPOCH SIZE FIELD, ":1000\r\n", APR_SUCCESS },
-        { "*10\r\n" FIELD SIZE EPOCH REV BS, ":-1\r\n", APR_SUCCESS },
-        { "*8\r\n" BS REV EPOCH SIZE, ":9223372036854775807\r\n", APR_SUCCESS },
-        { "*10\r\n" BS REV EPOCH SIZE "$9\r\n_bs.later\r\n$1\r\nx\r\n", ":1\r\n", APR_SUCCESS },
-        /* its life is over, or somebody else's hash */
-        { "*0\r\n", ":-2\r\n", APR_NOTFOUND },
-        { "*10\r\n" BS REV EPOCH SIZE FIELD, ":-2\r\n", APR_NOTFOUND },
-        { "*10\r\n" BS REV EPOCH SIZE FIELD, ":0\r\n", APR_NOTFOUND },
-        { "*2\r\n" FIELD, ":-1\r\n", APR_NOTFOUND },
-        { "*8\r\n" FIELD REV EPOCH SIZE, ":1000\r\n", APR_NOTFOUND },
-        /* damaged */
-        { "*6\r\n" BS EPOCH SIZE, ":1000\r\n", BSESSION_ECORRUPT },
-        { "*6\r\n" BS REV SIZE, ":1000\r\n", BSESSION_ECORRUPT },
-        { "*6\r\n" BS REV EPOCH, ":1000\r\n", BSESSION_ECORRUPT },
-        { "*9\r\n" BS REV EPOCH SIZE "*0\r\n", ":1000\r\n", APR_SUCCESS },
-        { "*10\r\n" BS REV EPOCH SIZE "$1\r\na\r\n:1\r\n", ":1000\r\n", BSESSION_ECORRUPT },
-        { "*10\r\n" BS REV EPOCH SIZE "*0\r\n$1\r\na\r\n", ":1000\r\n", BSESSION_ECORRUPT },
-        { "*10\r\n" BS REV EPOCH SIZE "$-1\r\n$-1\r\n", ":1000\r\n", BSESSION_ECORRUPT },
-        { "*-1\r\n", ":1000\r\n", BSESSION_ECORRUPT }, { "+OK\r\n", ":1\r\n", BSESSION_ECORRUPT },
-        { "-WRONGTYPE x\r\n", ":-1\r\n", BSESSION_ECORRUPT },
-        { "*0\r\n", "+OK\r\n", BSESSION_ECORRUPT }, { "*0\r\n", "$-1\r\n", BSESSION_ECORRUPT }
-    };
-    bsession_record_t record;
-    apr_size_t i;
-
-    for (i = 0; i < sizeof replies / sizeof *replies; i++) {
-        ck_assert_msg(record_from(replies[i].all, replies[i].left, &record) == replies[i].status,
-                      "reply %d", (int)i);
-        ck_assert(replies[i].status != APR_SUCCESS || (record.revision == 17 && record.epoch == 3
-                                                       && record.meta.len == 1));
     }
 }
 END_TEST
@@ -515,7 +447,6 @@ int main(void)
     tcase_add_test(tests, a_key_falls_into_the_slot_that_servers_say);
     tcase_add_test(tests, a_redirection_says_where);
     tcase_add_test(tests, a_redirection_that_says_nothing);
-    tcase_add_test(tests, a_record_is_what_we_wrote);
     tcase_add_test(tests, owners_are_those_that_were_named_last);
     tcase_add_test(tests, a_slot_changes_hands);
     tcase_add_test(tests, a_doubt_ends_when_owners_are_named);
@@ -527,6 +458,7 @@ int main(void)
     tcase_add_test(tests, connecting_ends_in_time);
     tcase_add_test(tests, what_waits_for_an_answer_serves_nobody_else);
     tcase_add_test(tests, what_has_not_said_who_it_is_serves_nobody_else);
+    redis_replies_add(tests);
     suite_add_tcase(suite, tests);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
