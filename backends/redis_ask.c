@@ -96,7 +96,7 @@ static apr_status_t ask_ready(ask_t *ask, bsession_call_t *call)
     if (ask->fresh && !redis_topology_confirms(ask->topology, ask->node, call)) {
         apr_snprintf(call->why, sizeof call->why, "%s: the server is the master no more",
                      redis_address_text(&ask->node->address, call->pool));
-        return REDIS_EROLE;
+        return APR_EGENERAL;
     }
     status = redis_link_ready(ask->link, call);
     if (status != APR_SUCCESS || ask->question->reads || redis_link_is_settled(ask->link)) {
@@ -282,21 +282,19 @@ static ask_turn_t ask_turn_for_failure(ask_t *ask, apr_status_t status)
         return ASK_OVER;
     }
     redis_topology_doubt(ask->topology, ask->node);
-    if (ask->sent && status != REDIS_EROLE) {
-        if (!ask->question->again) {
-            return ASK_OVER;
-        }
-        ask_turn_over(ask);
+    if (ask->sent && !ask->question->again) {
+        return ASK_OVER;
     }
+    ask_turn_over(ask);
     return ASK_AGAIN;
 }
 
 /** Whether the failure of a connection is one to try again after with the same server: it was an
- *  old one, and nothing can have arrived, or it does not matter. Who is silent is asked once. */
+ *  old one, and it does not matter what has arrived. Who is silent is asked once. */
 static int ask_may_repeat(const ask_t *ask, apr_status_t status)
 {
-    return !ask->fresh && (!ask->sent || ask->question->again) && status != REDIS_EROLE
-           && status != APR_TIMEUP && status != BSESSION_ECORRUPT;
+    return !ask->fresh && ask->question->again && status != APR_TIMEUP
+           && status != BSESSION_ECORRUPT;
 }
 
 /** Whether the same server is to be asked at once again; each reason is good for once. */
@@ -423,7 +421,7 @@ apr_status_t redis_ask(redis_topology_t *topology, const redis_word_t *name,
 
     do {
         status = ask_find(&ask, name, call);
-        turn = ASK_LATER;
+        turn = status == APR_EACCES ? ASK_OVER : ASK_LATER;
         if (status == APR_SUCCESS) {
             status = ask_try(&ask, &turn, server, call);
             redis_topology_let_go(topology, ask.node);

@@ -75,7 +75,7 @@ void redis_link_free(redis_link_t *link)
 
 int redis_link_is_clean(const redis_link_t *link)
 {
-    return link->connection && !link->greeting && !link->due && !link->out_len
+    return link->connection && !link->greeting && !link->due
            && link->reader->pos == link->reader->len;
 }
 
@@ -312,7 +312,7 @@ static apr_status_t link_judge(const redis_link_t *link, const redisReply *reply
                     || reply->element[0]->type != REDIS_REPLY_STRING
                     || strcmp(reply->element[0]->str, "master") != 0)) {
         apr_snprintf(call->why, sizeof call->why, "%s: the server is no master", name);
-        return REDIS_EROLE;
+        return APR_EGENERAL;
     }
     return APR_SUCCESS;
 }

@@ -16,8 +16,6 @@
 #include "redis_reply.h"
 #include "redis_wire.h"
 
-/** It is no master, though it has to be. Nothing was done. */
-#define REDIS_EROLE (APR_OS_START_USERERR + 7390)
 
 /** Who we are there. */
 typedef struct {
@@ -72,7 +70,7 @@ apr_status_t redis_link_send(redis_link_t *link, bsession_call_t *call);
 int          redis_link_hears(const redis_link_t *link, apr_time_t until);
 
 /** The next reply, which lives as long as call->pool. Those to what ready queued are read before
- *  it, and end the link where they are errors, or speak of another role (REDIS_EROLE). */
+ *  it, and end the link where they are errors, or speak of another role. */
 apr_status_t redis_link_read(redis_link_t *link, redisReply **reply, bsession_call_t *call);
 
 /** Until when one of so many parts of a call may take: all get as much of the time as is left, but

@@ -65,7 +65,7 @@ redis_script_t redis_store_script = { PROLONG IN_PORTIONS
     "end\n" \
     "local function limbs(text)\n" \
     "  local sign, digits = string.match(text, '^(-?)(%d+)$')\n" \
-    "  if not digits or #digits > 19 or text == '-0'\n" \
+    "  if not digits or text == '-0'\n" \
     "     or #digits > 1 and string.sub(digits, 1, 1) == '0' then return end\n" \
     "  local low = tonumber(string.sub(digits, -10))\n" \
     "  local high = tonumber(string.sub(digits, 1, -11)) or 0\n" \

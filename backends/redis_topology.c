@@ -29,7 +29,8 @@ struct redis_topology_t {
     int                 stale;              /* there is a reason to ask again */
     apr_time_t          tried;              /* when that was last done, in vain or not */
     int                 turn;               /* with whom to begin the next time */
-    char                why[128];           /* the last one failed */
+    apr_status_t        result;             /* of the last look that why speaks of */
+    char                why[128];           /* it failed */
     redis_slots_t       slots;
 };
 
@@ -108,9 +109,11 @@ static void topology_remember(redis_topology_t *topology, apr_status_t status,
                               apr_interval_time_t had, const bsession_call_t *call)
 {
     if (status == APR_SUCCESS) {
+        topology->result = status;
         topology->why[0] = '\0';
     }
     else if (call->why[0] && (!topology->why[0] || had > TOPOLOGY_FAIR_LOOK)) {
+        topology->result = status;
         apr_cpystrn(topology->why, call->why, sizeof topology->why);
     }
 }
@@ -236,6 +239,7 @@ apr_status_t redis_topology_find(redis_topology_t *topology, const redis_word_t 
                                  redis_node_t **node, bsession_call_t *call)
 {
     int slot = topology_slot(topology, name);
+    apr_status_t status;
 
     if (!redis_topology_can_change(topology)) {
         *node = topology->slots.owner[0];
@@ -251,8 +255,9 @@ apr_status_t redis_topology_find(redis_topology_t *topology, const redis_word_t 
         apr_cpystrn(call->why, topology_excuse(topology, "no node of the Cluster owns the slot of "
                                                          "this key"), sizeof call->why);
     }
+    status = *node ? APR_SUCCESS : topology->result == APR_EACCES ? APR_EACCES : APR_EGENERAL;
     apr_thread_mutex_unlock(topology->lock);
-    return *node ? APR_SUCCESS : APR_EGENERAL;
+    return status;
 }
 
 void redis_topology_let_go(redis_topology_t *topology, redis_node_t *node)

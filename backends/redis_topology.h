@@ -24,7 +24,8 @@ typedef struct redis_topology_t redis_topology_t;
 /** Of a process: the parent, or a child that serves. All of it ends with the pool. */
 redis_topology_t *redis_topology_make(const redis_conf_t *conf, apr_pool_t *pool);
 
-/** The server that owns the name, as far as is known. It is the caller's until let go. */
+/** The server that owns the name, as far as is known. It is the caller's until let go.
+ *  @return APR_EACCES: nobody is known, and whoever was asked does not let us in */
 apr_status_t redis_topology_find(redis_topology_t *topology, const redis_word_t *name,
                                  redis_node_t **node, bsession_call_t *call);
 

@@ -120,6 +120,34 @@ START_TEST(a_record_of_256_fields)
 }
 END_TEST
 
+/* More than fits into one command of some servers' scripts; where the store takes as many. */
+START_TEST(a_record_of_10000_fields)
+{
+    bsession_record_t *record = contract_record(NULL), *none = contract_record(NULL);
+    bsession_field_t *list = apr_pcalloc(pool, sizeof(*list) * 10000);
+    bsession_change_t change = { BSESSION_CLEAR, { NULL, 0 }, { NULL, 0 }, 0 };
+    bsession_key_t key = contract_key('s');
+    bsession_saved_t saved;
+    apr_status_t status;
+    int i;
+
+    for (i = 0; i < 10000; i++) {
+        list[i].name = contract_bytes(apr_itoa(pool, i));
+        list[i].value = contract_bytes("v");
+    }
+    record->fields.list = list;
+    record->fields.count = 10000;
+    status = contract_save(BSESSION_CREATE, &key, 100, record);
+    if (status == APR_ENOSPC) {
+        return;
+    }
+    contract_is(status, APR_SUCCESS);
+    contract_holds(&key, record, 100);
+    contract_is(contract_merge(&key, 100, none, &change, 1, &saved), APR_SUCCESS);
+    contract_holds(&key, none, 101);
+}
+END_TEST
+
 /* Half a megabyte, where the store takes as much. */
 START_TEST(a_value_of_500_kilobytes)
 {
@@ -215,6 +243,7 @@ TCase *contract_values_case(void)
     tcase_add_test(tests, meta_of_17_kilobytes);
     tcase_add_test(tests, values_of_many_sizes);
     tcase_add_test(tests, a_record_of_256_fields);
+    tcase_add_test(tests, a_record_of_10000_fields);
     tcase_add_test(tests, a_value_of_500_kilobytes);
     tcase_add_test(tests, a_record_grows_and_shrinks);
     tcase_add_test(tests, what_was_loaded_stays);

@@ -129,6 +129,17 @@ def test_too_slow(visitor, wire, redis):
     assert visitor.results("get=n") == ["=2"]
 
 
+def test_who_we_are_goes_along_with_a_load(wire, visitor, server):
+    """And costs no round trip of its own; a save waits until that is settled."""
+    for match, one, calls, together in (LOAD, visitor, ["get=a"], True), (SAVE, server.client(), ["set=a:1"], False):
+        wire.hang_up()
+        wire.clear()
+        assert one.probe(*calls).status == 200
+        [flight] = [data for data in wire.seen if match in data]
+        assert wire.count(b"AUTH") == 1
+        assert (b"AUTH" in flight and b"SELECT" in flight) == together
+
+
 # -- cut off at each byte of a reply
 
 def length_of(wire, visitor, *calls, match):
@@ -356,7 +367,7 @@ def test_an_answer_behind_an_error(server, wire, redis):
     idle(server)
     redis("FLUSHDB")
     wire.clear()
-    wire.once(SAVE, Instead(b"-NOSCRIPT No matching script\r\n*1\r\n$2\r\nOK\r\n"))
+    wire.once(SAVE, Instead(b"-NOSCRIPT No matching script\r\n*1\r\n$6\r\nEEXIST\r\n"))
     redis("SCRIPT", "FLUSH")
     visitor = server.client()
     assert visitor.results("set=a:1") == ["ok"]
@@ -435,6 +446,16 @@ def test_what_is_too_large_to_be_loaded_is_not_stored(server, wire, redis):
     assert cached(server, "cset=k:1", "cbig=k:134217729", "cget=k") == ["ok", "ENOSPC", "=1"]
     wire.clear()
     assert wire.count(SAVE) == 0
+
+
+def test_what_a_large_save_needed_is_given_back(server, build):
+    """By the connection that it went out on."""
+    if build.asan:
+        pytest.skip("ASan gives nothing back")
+    cached(server, "cset=k:1")
+    before = sum(server.rss(pid) for pid in server.children())
+    assert cached(server, "cbig=k:50000000") == ["ok"]
+    wait_until(lambda: sum(server.rss(pid) for pid in server.children()) < before + 20_000, "it to be given back")
 
 
 def test_large_values(server, start, redis, wire):

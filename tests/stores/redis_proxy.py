@@ -1,6 +1,7 @@
 """Between a test's httpd and its Redis: passes bytes on, and on command splits, delays, cuts off, swallows,
-adds to or replaces a reply, or loses a request before it arrives."""
+adds to or replaces a reply, or loses or refuses a request before it arrives."""
 
+import re
 import socket
 import threading
 import time
@@ -33,6 +34,31 @@ class Swallow:
 
 class Drop:
     """It never arrives."""
+
+
+class Answer:
+    """It never arrives, and is answered by the proxy, which then may hang up."""
+
+    def __init__(self, *parts, hang_up=False):
+        self.data = b"".join(parts)
+        self.hang_up = hang_up
+
+    def answer(self, data):
+        return self.data
+
+
+class Refuse(Answer):
+    """Each of its commands is refused so; but who asks for the role is told of a master."""
+
+    MASTER = b"*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n"
+
+    def __init__(self, error, **more):
+        super().__init__(**more)
+        self.error = error
+
+    def answer(self, data):
+        commands = re.findall(rb"(?:^|(?<=\r\n))\*\d+\r\n\$\d+\r\n(\w+)", data)
+        return b"".join(self.MASTER if c == b"ROLE" else b"-%s\r\n" % self.error for c in commands)
 
 
 class Hold:
@@ -86,6 +112,13 @@ class Connection:
             action = self.proxy.look(data)
             if isinstance(action, Drop):
                 return
+            if isinstance(action, Answer):
+                # the end comes together with the answer
+                self.client.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, action.hang_up)
+                self.client.sendall(action.answer(data))
+                if action.hang_up:
+                    return
+                continue
             if action:
                 self.action = action
             self.server.sendall(data)

@@ -300,6 +300,7 @@ int main(void)
     tcase_add_test(tests, a_childs_pool_is_left_alone);
     tcase_add_test(tests, a_node_goes_when_nobody_needs_it);
     tcase_add_test(tests, a_child_does_not_grow);
+    redis_replies_add(tests);
     suite_add_tcase(suite, tests);
     suite_add_tcase(suite, links);
     runner = srunner_create(suite);

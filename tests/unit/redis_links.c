@@ -105,7 +105,7 @@ START_TEST(whoever_waits_gets_what_is_given_back)
 END_TEST
 
 /* Somewhere that takes connections and says nothing. */
-static redis_address_t silent_server(void)
+static redis_address_t silent_server(int backlog)
 {
     apr_sockaddr_t *here;
     apr_socket_t *socket;
@@ -114,7 +114,7 @@ static redis_address_t silent_server(void)
     ck_assert_int_eq(apr_socket_create(&socket, APR_INET, SOCK_STREAM, APR_PROTO_TCP, pool),
                      APR_SUCCESS);
     ck_assert_int_eq(apr_socket_bind(socket, here), APR_SUCCESS);
-    ck_assert_int_eq(apr_socket_listen(socket, 5), APR_SUCCESS);
+    ck_assert_int_eq(apr_socket_listen(socket, backlog), APR_SUCCESS);
     apr_socket_addr_get(&here, APR_LOCAL, socket);
     return at("127.0.0.1", here->port);
 }
@@ -134,7 +134,7 @@ static int open_sockets(void)
 /* Of many that were in use at once, those that nobody has use for any more end. */
 START_TEST(connections_that_nobody_needs_end)
 {
-    redis_address_t address = silent_server();
+    redis_address_t address = silent_server(5);
     bsession_call_t call = call_until(apr_time_from_sec(30));
     redis_link_t *links[5], *link;
     int before = open_sockets(), i;
@@ -160,9 +160,40 @@ END_TEST
 
 /* ------------------------------------------------------------------ one connection */
 
+/* The shorter of connect_timeout= and what is left of the call, where nobody takes connections. */
+START_TEST(connecting_ends_in_time)
+{
+    static const apr_interval_time_t patience[][2] = {
+        { apr_time_from_msec(50), apr_time_from_sec(40) },
+        { apr_time_from_sec(40), apr_time_from_msec(50) }
+    };
+    redis_address_t address = silent_server(0);
+    apr_size_t i;
+    int waiting;
+
+    for (i = 0; i < 2; i++) {
+        apr_time_t began = apr_time_now();
+        bsession_call_t call = call_until(patience[i][1]);
+        apr_status_t status = APR_SUCCESS;
+
+        conf.login.connect_timeout = patience[i][0];
+        for (waiting = 0; waiting < 10 && status == APR_SUCCESS; waiting++) {
+            redis_link_t *link;
+            apr_pool_t *own;
+
+            apr_pool_create(&own, pool);
+            link = redis_link_make(&address, &conf.login, own);
+            status = redis_link_ready(link, &call);
+        }
+        ck_assert_int_eq(status, APR_TIMEUP);
+        ck_assert_int_lt(apr_time_now() - began, apr_time_from_sec(20));
+    }
+}
+END_TEST
+
 START_TEST(what_waits_for_an_answer_serves_nobody_else)
 {
-    redis_address_t address = silent_server();
+    redis_address_t address = silent_server(5);
     redis_word_t ping = redis_word("PING");
     bsession_call_t call = call_until(apr_time_from_sec(5));
     redis_node_t *node;
@@ -196,7 +227,7 @@ END_TEST
 /* The first takes no connections, and does not say so. */
 START_TEST(one_address_of_a_name_does_not_hide_the_next)
 {
-    redis_address_t address = silent_server(), name = at("two.example", address.port);
+    redis_address_t address = silent_server(5), name = at("two.example", address.port);
     bsession_call_t call = call_until(apr_time_from_sec(30));
     apr_socket_t *hole, *waiting;
     apr_sockaddr_t *there;
@@ -224,7 +255,7 @@ END_TEST
 /* AUTH goes first, and its answer is due. */
 START_TEST(what_has_not_said_who_it_is_serves_nobody_else)
 {
-    redis_address_t address = silent_server();
+    redis_address_t address = silent_server(5);
     bsession_call_t call = call_until(apr_time_from_msec(100));
     redis_link_t *link;
     apr_pool_t *own;
@@ -251,6 +282,7 @@ TCase *redis_links_case(void)
     tcase_add_test(tests, nobody_waits_for_a_connection_beyond_the_deadline);
     tcase_add_test(tests, whoever_waits_gets_what_is_given_back);
     tcase_add_test(tests, connections_that_nobody_needs_end);
+    tcase_add_test(tests, connecting_ends_in_time);
     tcase_add_test(tests, what_waits_for_an_answer_serves_nobody_else);
     tcase_add_test(tests, one_address_of_a_name_does_not_hide_the_next);
     tcase_add_test(tests, what_has_not_said_who_it_is_serves_nobody_else);

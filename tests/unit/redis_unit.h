@@ -21,5 +21,6 @@ extern apr_interval_time_t later;
 redis_address_t at(const char *host, apr_port_t port);
 
 TCase *redis_links_case(void);
+void   redis_replies_add(TCase *tests);
 
 #endif
