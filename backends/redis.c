@@ -19,11 +19,13 @@ static const char *redis_create(bsession_backend_t **backend, const char *name, 
                                 const bsession_services_t *services, apr_pool_t *pconf)
 {
     bsession_backend_t *made = apr_pcalloc(pconf, sizeof *made);
+    const char *wrong;
 
     (void)name;
     made->services = services;
     *backend = made;
-    return redis_conf_parse(&made->conf, url, options, services, pconf);
+    wrong = redis_conf_parse(&made->conf, url, options, services, pconf);
+    return wrong ? wrong : redis_conf_try(&made->conf, pconf);
 }
 
 /* ------------------------------------------------------------------ asking */

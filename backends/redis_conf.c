@@ -462,3 +462,19 @@ apr_status_t redis_conf_open(redis_conf_t *conf, bsession_call_t *call)
     }
     return APR_SUCCESS;
 }
+
+const char *redis_conf_try(const redis_conf_t *conf, apr_pool_t *pconf)
+{
+    redis_conf_t trial = *conf;
+    bsession_call_t call = { 0 };
+    const char *wrong = NULL;
+
+    if (apr_pool_create(&call.pool, pconf) != APR_SUCCESS) {
+        return "there is no memory";
+    }
+    if (redis_conf_open(&trial, &call) != APR_SUCCESS) {
+        wrong = apr_pstrdup(pconf, call.why);
+    }
+    apr_pool_destroy(call.pool);
+    return wrong;
+}

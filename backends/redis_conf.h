@@ -41,6 +41,9 @@ typedef struct {
 const char *redis_conf_parse(redis_conf_t *conf, const char *url, const bsession_options_t *options,
                              const bsession_services_t *services, apr_pool_t *pconf);
 
+/** NULL, or why the files that TLS wants cannot be used. They are read, and nothing is kept. */
+const char *redis_conf_try(const redis_conf_t *conf, apr_pool_t *pconf);
+
 /** Makes the TLS context where one is wanted: reads the files, as whoever starts httpd. */
 apr_status_t redis_conf_open(redis_conf_t *conf, bsession_call_t *call);
 

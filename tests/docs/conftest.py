@@ -7,8 +7,9 @@ import sys
 import pytest
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "http")]
+sys.path[:0] = [str(HERE), str(HERE.parent / "http"), str(HERE.parent / "stores")]
 
+import certificates  # noqa: E402
 import httpd  # noqa: E402
 
 # what the examples of the pages need beside those that every test has; a line of theirs that loads
@@ -49,3 +50,8 @@ def complaint(server):
         return said if status else ""
 
     return of
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory):
+    return certificates.Authority(tmp_path_factory.mktemp("authority"))

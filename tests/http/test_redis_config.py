@@ -92,7 +92,7 @@ RIGHT = [
     f"redis://web:{SECRET}@h", f"redis://:{SECRET}@h", f"redis://web@h password={SECRET}",
     f"redis://web:{SECRET}%40%3a%2F@h:1", f"redis://web:{SECRET}@{SECRET}@h", f"redis://h user= password={SECRET}",
     f"redis://:{SECRET}@h user=web",
-    "rediss://h", "rediss://h tls=on verify=off", "redis://h tls=on ca=/ca.pem cert=/c.pem key=/k.pem servername=x",
+    "rediss://h", "rediss://h tls=on verify=off", "redis://h tls=on servername=x",
     "redis+unix:///run/redis.sock", "redis+unix:/run/redis.sock", "redis+unix:/run/redis.sock?3", "redis+unix:/run/redis.sock tls=on",
     "redis://h prefix= pool=1 replicas=2 connect_timeout=50ms timeout=1s breaker=off",
     "redis://h1,h2:1,[::1]:2/3 sentinel=shop sentinel_user=s sentinel_password=" + SECRET,
