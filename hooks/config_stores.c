@@ -45,9 +45,10 @@ static const char *known_schemes(apr_pool_t *p)
 static const char *find_provider(const bsession_provider_t **provider, const char *url,
                                  apr_pool_t *p)
 {
-    const char *scheme = apr_pstrmemdup(p, url, (apr_size_t)scheme_length(url));
+    apr_size_t len = (apr_size_t)scheme_length(url);
+    const char *scheme = apr_pstrmemdup(p, url, len);
 
-    if (!*scheme || scheme[strspn(scheme, "abcdefghijklmnopqrstuvwxyz0123456789+-.")]) {
+    if (len == 0 || strspn(url, "abcdefghijklmnopqrstuvwxyz0123456789+-.") < len) {
         return apr_psprintf(p, "the URL begins with its scheme: the stores to be had are %s",
                             known_schemes(p));
     }
