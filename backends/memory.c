@@ -432,5 +432,6 @@ const bsession_provider_t bsession_memory_provider = {
     .scan = memory_scan,
     .node_of = memory_node_of,
     .sweep = memory_sweep,
-    .stats = memory_stats
+    .stats = memory_stats,
+    .makes_way = 1
 };

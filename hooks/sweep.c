@@ -1,10 +1,12 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /* The sweep: by a thread of mod_watchdog in each child, of which whoever is first does what is due for
- * all of them, and also where there are no requests; or else by requests that have written. */
+ * all of them, and also where there are no requests; or else, where there is no mod_watchdog, or the MPM
+ * has no threads and the store can wait, by requests that have written. */
 
 #include "sweep.h"
 
+#include "ap_mpm.h"
 #include "mod_watchdog.h"
 
 /* How often a child looks whether something is due. */
@@ -18,6 +20,8 @@
 enum { RESTING, SWEEPING, OVER };
 
 static apr_uint32_t phase;
+
+typedef enum { NOBODY, BY_REQUESTS, BY_THREAD } sweeper_t;
 
 int bs_sweep_by_requests;
 
@@ -72,18 +76,24 @@ void bs_sweep_store(bs_store_t *store, request_rec *r)
     bs_store_sweep_if_due(store, &caller);
 }
 
-static int is_wanted(const bs_stores_t *stores)
+/** A process that has more than one thread pays for that at each system call and each lock. */
+static sweeper_t wanted(const bs_stores_t *stores)
 {
-    int i;
+    sweeper_t by = NOBODY;
+    int i, threaded = 0;
 
+    ap_mpm_query(AP_MPMQ_IS_THREADED, &threaded);
     for (i = 0; i < stores->list->nelts; i++) {
         const bs_store_t *store = &APR_ARRAY_IDX(stores->list, i, bs_store_conf_t *)->store;
 
         if (store->shared && store->provider->sweep) {
-            return 1;
+            if (threaded || !store->provider->makes_way) {
+                return BY_THREAD;
+            }
+            by = BY_REQUESTS;
         }
     }
-    return 0;
+    return by;
 }
 
 void bs_sweep_start(server_rec *main_server, apr_pool_t *pconf)
@@ -94,9 +104,10 @@ void bs_sweep_start(server_rec *main_server, apr_pool_t *pconf)
         APR_RETRIEVE_OPTIONAL_FN(ap_watchdog_register_callback);
     bs_stores_t *stores = bs_server_conf(main_server)->stores;
     ap_watchdog_t *watchdog;
+    sweeper_t by = wanted(stores);
 
-    bs_sweep_by_requests = 0;
-    if (!is_wanted(stores)) {
+    bs_sweep_by_requests = by == BY_REQUESTS;
+    if (by != BY_THREAD) {
         return;
     }
     if (!get || !watch || get(&watchdog, AP_WATCHDOG_DEFAULT, 0, 0, pconf) != APR_SUCCESS

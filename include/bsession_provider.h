@@ -34,8 +34,8 @@
  * A miss is an answer; an outage is not a miss. Never return APR_NOTFOUND because of a time-out.
  *
  * load, save, touch and remove are what sessions need, and PUT, scan, stats and load_many what the
- * cache does beside them. sweep serves a sweeper, which this version does not have yet: a store must
- * do without being swept.
+ * cache does beside them. sweep drops what has ended: on time where httpd has mod_watchdog, and else
+ * when requests write, which may be never.
  *
  * WHAT EVERY BACKEND PROMISES
  *
@@ -333,6 +333,10 @@ typedef struct {
     /** Cheap; no I/O beyond one short question. */
     void         (*stats)(bsession_backend_t *backend, bsession_stats_t *stats,
                           bsession_call_t *call);
+
+    /** 1: what has ended makes way by itself for what needs its room, so that the sweep can wait for
+     *  requests that write. A process that has one thread is not given another one for it then. */
+    int           makes_way;
 } bsession_provider_t;
 
 /** How many nodes of one store the breaker tells apart. */

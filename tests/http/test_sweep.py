@@ -1,6 +1,8 @@
 """When the expired are dropped, on a store that needs it: swept: (mod_fault.c) counts the sweeps that
 come in, from all children together."""
 
+import pathlib
+
 import pytest
 
 from doubles import Fault, wait_until
@@ -50,3 +52,11 @@ def test_by_requests_that_write(start):
     for i in range(50):
         client.results(f"set=a:{i}")
     assert sweeps(server) == 1          # a minute's rest
+
+
+def test_a_process_without_threads_is_given_none(start, build):
+    """For memory: what has ended makes way by itself, and a second thread costs at each system call."""
+    server = start("BSessionStore default memory: size=8M\n" + on())
+    assert server.client().results("set=a:1") == ["ok"]
+    threads = {len(list(pathlib.Path(f"/proc/{pid}/task").iterdir())) for pid in server.children()}
+    assert (threads == {1}) == (build.mpm == "prefork")
