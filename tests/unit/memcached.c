@@ -121,7 +121,7 @@ END_TEST
 
 /* ------------------------------------------------------------------ when they end */
 
-/* Pages of this process: APR's pools may take theirs past malloc, whose numbers tell nothing then. */
+/* Pages of this process: APR's pools may take theirs past malloc, which knows nothing of it. */
 static long pages(void)
 {
     FILE *file = fopen("/proc/self/statm", "r");
