@@ -70,7 +70,7 @@ static apr_status_t unguard(void *allocator)
 
 /** Connections and what belongs to them are made in pools below the child's, by whoever needs one.
  *  That is mod_watchdog's thread, too, which sweeps; and with the prefork MPM, whose children serve
- *  by one thread, these pools take their memory, as those of requests do, where there is no lock. */
+ *  by one thread, these pools take their memory, as those of requests do, where no lock is. */
 static apr_status_t guard(apr_pool_t *pchild)
 {
     apr_allocator_t *allocator = apr_pool_allocator_get(pchild);

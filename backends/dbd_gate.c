@@ -58,7 +58,7 @@ static apr_status_t close_gate(void *data)
 
     pthread_mutex_lock(&gate->mutex);
     gate->closed = 1;
-    pthread_cond_broadcast(&gate->left);    /* or one who waits to enter hears of the last to leave */
+    pthread_cond_broadcast(&gate->left);    /* or who waits to enter hears of the last to leave */
     while (!is_empty(gate) && gate_now() < end) {
         wait_until(gate, end);
     }

@@ -196,7 +196,7 @@ const char *apr_dbd_error(const apr_dbd_driver_t *driver, apr_dbd_t *handle, int
     return "permission denied";
 }
 
-/* Pages of this process: APR's pools may take theirs past malloc, which knows nothing of it. */
+/* Pages of this process: APR's pools may take theirs past malloc, which then says nothing. */
 static long pages(void)
 {
     FILE *file = fopen("/proc/self/statm", "r");

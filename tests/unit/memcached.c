@@ -121,7 +121,7 @@ END_TEST
 
 /* ------------------------------------------------------------------ when they end */
 
-/* Pages of this process: APR's pools may take theirs past malloc, which knows nothing of it. */
+/* Pages of this process: APR's pools may take theirs past malloc, which then says nothing. */
 static long pages(void)
 {
     FILE *file = fopen("/proc/self/statm", "r");
