@@ -2,8 +2,10 @@
 
 #include <string.h>
 
+#include <apr_allocator.h>
 #include <apr_lib.h>
 #include <apr_strings.h>
+#include <apr_thread_mutex.h>
 
 #include "dbd_backend.h"
 
@@ -60,11 +62,41 @@ apr_status_t dbd_open(bsession_backend_t *backend, apr_int64_t uid, apr_int64_t 
     return APR_SUCCESS;
 }
 
+static apr_status_t unguard(void *allocator)
+{
+    apr_allocator_mutex_set(allocator, NULL);
+    return APR_SUCCESS;
+}
+
+/** Connections and what belongs to them are made in pools below the child's, by whoever needs one.
+ *  That is mod_watchdog's thread, too, which sweeps; and with the prefork MPM, whose children serve
+ *  by one thread, these pools take their memory, as those of requests do, where no lock is. */
+static apr_status_t guard(apr_pool_t *pchild)
+{
+    apr_allocator_t *allocator = apr_pool_allocator_get(pchild);
+    apr_thread_mutex_t *mutex;
+    apr_status_t status;
+
+    if (apr_allocator_mutex_get(allocator)) {
+        return APR_SUCCESS;
+    }
+    status = apr_thread_mutex_create(&mutex, APR_THREAD_MUTEX_DEFAULT, pchild);
+    if (status == APR_SUCCESS) {
+        apr_allocator_mutex_set(allocator, mutex);
+        apr_pool_cleanup_register(pchild, allocator, unguard, apr_pool_cleanup_null);
+    }
+    return status;
+}
+
 apr_status_t dbd_child_init(bsession_backend_t *backend, apr_pool_t *pchild, bsession_call_t *call)
 {
     int most = backend->source->most();
+    apr_status_t status = guard(pchild);
 
-    (void)call;
+    if (status != APR_SUCCESS) {
+        apr_cpystrn(call->why, "no lock could be made", sizeof call->why);
+        return status;
+    }
     backend->gate = dbd_gate_make(most < 1 ? 1 : most > DBD_CONNECTIONS_MOST ? DBD_CONNECTIONS_MOST
                                   : most, backend->dialect->is_server, pchild,
                                   backend->services->process_pool);

@@ -56,20 +56,20 @@ apr_status_t dbd_sweep(bsession_backend_t *backend, apr_time_t now, bsession_cal
 void         dbd_stats(bsession_backend_t *backend, bsession_stats_t *stats,
                        bsession_call_t *call);
 
-#define DBD_PROVIDER(create_function)        \
-    {                                        \
-        .abi        = BSESSION_PROVIDER_ABI, \
-        .name       = "dbd",                 \
-        .create     = create_function,       \
-        .open       = dbd_open,              \
-        .child_init = dbd_child_init,        \
-        .load       = dbd_load,              \
-        .save       = dbd_save,              \
-        .touch      = dbd_touch,             \
-        .remove     = dbd_remove,            \
-        .scan       = dbd_scan,              \
-        .sweep      = dbd_sweep,             \
-        .stats      = dbd_stats              \
+#define DBD_PROVIDER(create_function, open_function) \
+    {                                                \
+        .abi        = BSESSION_PROVIDER_ABI,         \
+        .name       = "dbd",                         \
+        .create     = create_function,               \
+        .open       = open_function,                 \
+        .child_init = dbd_child_init,                \
+        .load       = dbd_load,                      \
+        .save       = dbd_save,                      \
+        .touch      = dbd_touch,                     \
+        .remove     = dbd_remove,                    \
+        .scan       = dbd_scan,                      \
+        .sweep      = dbd_sweep,                     \
+        .stats      = dbd_stats                      \
     }
 
 #endif

@@ -174,6 +174,8 @@ static const dbd_dialect_t dialects[] = {
         .now = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))",
         .data = "data",
         .is_server = 1,
+        /* or else, with a server of that habit, what is stored is for this connection's eyes alone */
+        .greeting = "SET autocommit = 1",
         .layout = "CREATE TABLE IF NOT EXISTS {table} ("
                   "id varchar(33) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY, "
                   "revision bigint NOT NULL, expires bigint NOT NULL, data mediumblob NOT NULL, "

@@ -3,6 +3,7 @@
 #include "dbd_gate.h"
 
 #include <pthread.h>
+#include <time.h>
 
 #include <apr_strings.h>
 
@@ -18,8 +19,17 @@ struct dbd_gate_t {
     int             most;
     int             holds;
     int             closed;
-    apr_time_t      deadlines[];        /* of who is in; 0: a free place */
+    apr_time_t      deadlines[];        /* of who is in, by gate_now(); 0: a free place */
 };
+
+/** The wall clock may be set while somebody is in, or waits. */
+static apr_time_t gate_now(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return apr_time_from_sec(now.tv_sec) + now.tv_nsec / 1000;
+}
 
 static void wait_until(dbd_gate_t *gate, apr_time_t then)
 {
@@ -44,11 +54,12 @@ static int is_empty(const dbd_gate_t *gate)
 static apr_status_t close_gate(void *data)
 {
     dbd_gate_t *gate = data;
-    apr_time_t end = apr_time_now() + GATE_CLOSING;
+    apr_time_t end = gate_now() + GATE_CLOSING;
 
     pthread_mutex_lock(&gate->mutex);
     gate->closed = 1;
-    while (!is_empty(gate) && apr_time_now() < end) {
+    pthread_cond_broadcast(&gate->left);    /* or who waits to enter hears of the last to leave */
+    while (!is_empty(gate) && gate_now() < end) {
         wait_until(gate, end);
     }
     pthread_mutex_unlock(&gate->mutex);
@@ -59,11 +70,15 @@ dbd_gate_t *dbd_gate_make(int most, int holds, apr_pool_t *pchild, apr_pool_t *p
 {
     dbd_gate_t *gate = apr_pcalloc(process, sizeof *gate
                                             + (apr_size_t)most * sizeof *gate->deadlines);
+    pthread_condattr_t attributes;
 
     gate->most = most;
     gate->holds = holds;
     pthread_mutex_init(&gate->mutex, NULL);
-    pthread_cond_init(&gate->left, NULL);
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&gate->left, &attributes);
+    pthread_condattr_destroy(&attributes);
     apr_pool_pre_cleanup_register(pchild, gate, close_gate);
     return gate;
 }
@@ -87,18 +102,18 @@ static int find_place(const dbd_gate_t *gate, apr_time_t now, int *held)
 
 apr_status_t dbd_gate_enter(dbd_gate_t *gate, int *place, bsession_call_t *call)
 {
-    apr_time_t now = apr_time_now();
+    apr_time_t now = gate_now(), deadline = now + call->deadline - apr_time_now();
     int held, closed;
 
     pthread_mutex_lock(&gate->mutex);
     while ((*place = find_place(gate, now, &held)) < 0 && !held && !gate->closed
-           && now < call->deadline) {
-        wait_until(gate, call->deadline);
-        now = apr_time_now();
+           && now < deadline) {
+        wait_until(gate, deadline);
+        now = gate_now();
     }
     closed = gate->closed;
     if (*place >= 0 && !held && !closed) {
-        gate->deadlines[*place] = call->deadline;
+        gate->deadlines[*place] = deadline > 0 ? deadline : 1;
     }
     pthread_mutex_unlock(&gate->mutex);
     if (closed) {

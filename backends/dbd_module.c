@@ -5,10 +5,13 @@
 #include <stdlib.h>
 #include <strings.h>
 
+#include <apr_strings.h>
+
 #include "httpd.h"
 #include "http_config.h"
 #include "http_log.h"
 #include "http_main.h"
+#include "ap_mpm.h"
 #include "ap_provider.h"
 
 #include "dbd.h"        /* before mod_dbd.h, which needs apr_dbd's types */
@@ -97,7 +100,39 @@ static const char *create(bsession_backend_t **backend, const char *name, const 
     return dbd_create(backend, url, options, services, driver, &source, pconf);
 }
 
-static const bsession_provider_t provider = DBD_PROVIDER(create);
+/* A module that takes the request's own connection has it until the request ends, also while that
+ * waits for one of ours; and mod_dbd lets whoever waits for one wait for ever. */
+static const char *who_holds_connections(void)
+{
+    static const char *const modules[] = { "mod_authn_dbd", "mod_authz_dbd", "mod_session_dbd" };
+    apr_size_t i;
+
+    for (i = 0; i < sizeof modules / sizeof *modules; i++) {
+        char file[24];
+
+        apr_snprintf(file, sizeof file, "%s.c", modules[i]);
+        if (ap_find_linked_module(file)) {
+            return modules[i];
+        }
+    }
+    return NULL;
+}
+
+static apr_status_t open_store(bsession_backend_t *backend, apr_int64_t uid, apr_int64_t gid,
+                               bsession_call_t *call)
+{
+    const char *who = who_holds_connections(), *keeps = main_server_says("DBDPersist", call->pool);
+    int threads = 1, most = source_most();
+
+    ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads);
+    if (who && most <= threads && !(keeps && strcasecmp(keeps, "off") == 0)) {
+        apr_snprintf(call->why, sizeof call->why, "DBDMax, %d, is not above ThreadsPerChild, %d: "
+                     "with %s requests may wait for each other for ever", most, threads, who);
+    }
+    return dbd_open(backend, uid, gid, call);
+}
+
+static const bsession_provider_t provider = DBD_PROVIDER(create, open_store);
 
 /* ------------------------------------------------------------------ the module */
 

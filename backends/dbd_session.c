@@ -74,18 +74,28 @@ static int select_text(dbd_session_t *session, const char *text, apr_pool_t *poo
                           text, 1);
 }
 
-static int prepare(dbd_session_t *session, dbd_statement_t which)
+/** In a pool of its own: what a driver leaves of one that it could not prepare goes with that. What
+ *  the failure was is asked before, for that may say something else to the driver. */
+static dbd_outcome_t prepare(dbd_session_t *session, dbd_statement_t which, const char **sentence)
 {
-    const char *text = dbd_dialect_statement(session->dialect, which, session->table,
-                                             session->pool);
-    const char *label = apr_psprintf(session->pool, "%s_%u_%d", session->table, session->serial,
-                                     which);
-    apr_dbd_prepared_t *prepared = NULL;
-    int code = apr_dbd_prepare(session->connection.driver, session->pool,
-                               session->connection.handle, text, label, &prepared);
+    const dbd_connection_t *on = &session->connection;
+    dbd_outcome_t outcome = DBD_DONE;
+    const char *text, *label;
+    apr_pool_t *own;
+    int code;
 
-    session->prepared[which] = code ? NULL : prepared;
-    return code;
+    if (apr_pool_create(&own, session->pool) != APR_SUCCESS) {
+        return DBD_REFUSED;
+    }
+    text = dbd_dialect_statement(session->dialect, which, session->table, own);
+    label = apr_psprintf(own, "%s_%u_%d", session->table, session->serial, which);
+    code = apr_dbd_prepare(on->driver, own, on->handle, text, label, &session->prepared[which]);
+    if (code) {
+        outcome = session->dialect->fault(code, error_text(session, code), sentence);
+        session->prepared[which] = NULL;
+        apr_pool_destroy(own);
+    }
+    return outcome;
 }
 
 /** The table is made where it is missing; several children may be at it. 0: it is there, as it must
@@ -105,17 +115,19 @@ static int make_table(dbd_session_t *session, apr_pool_t *pool)
  *  under the same handle, since a driver has connected again, tells nothing of this one's. */
 static void greet(dbd_session_t *session)
 {
+    const char *sentence;
+
     if (session->dialect->greeting) {
         say(session, session->dialect->greeting);
     }
-    session->greeted = prepare(session, DBD_PING) == 0;
+    session->greeted = prepare(session, DBD_PING, &sentence) == DBD_DONE;
 }
 
 static dbd_outcome_t get_prepared(dbd_session_t *session, dbd_statement_t which,
                                   const char **sentence, apr_pool_t *pool)
 {
     dbd_outcome_t outcome;
-    int code;
+    const char *again;
 
     if (session->prepared[which]) {
         return DBD_DONE;
@@ -123,15 +135,11 @@ static dbd_outcome_t get_prepared(dbd_session_t *session, dbd_statement_t which,
     if (!session->greeted) {
         greet(session);
     }
-    code = prepare(session, which);
-    if (code == 0) {
-        return DBD_DONE;
-    }
-    outcome = session->dialect->fault(code, error_text(session, code), sentence);
-    if (outcome == DBD_AGAIN) {
+    outcome = prepare(session, which, sentence);
+    if (outcome == DBD_DONE || outcome == DBD_AGAIN) {
         return outcome;
     }
-    if (make_table(session, pool) == 0 && prepare(session, which) == 0) {
+    if (make_table(session, pool) == 0 && prepare(session, which, &again) == DBD_DONE) {
         return DBD_DONE;
     }
     if (select_text(session, "SELECT 1", pool) != 0) {

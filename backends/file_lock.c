@@ -75,6 +75,11 @@ static apr_status_t file_lock_until(file_locked_t *at, apr_time_t deadline,
             break;
         }
         file_unlock(at);
+        if (apr_time_now() >= deadline) {
+            apr_snprintf(call->why, sizeof(call->why), "others changed a record again and again, "
+                         "and no turn came in time: %s", backend->path);
+            return APR_TIMEUP;
+        }
     }
     /* a touch may have come since the file was opened */
     if (fstat(at->file, &at->about) != 0) {

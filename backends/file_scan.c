@@ -3,6 +3,8 @@
 #include "file_scan.h"
 
 #include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -51,12 +53,13 @@ static int file_key_order(const void *one, const void *other)
                   sizeof(((const bsession_key_t *)one)->bytes));
 }
 
-/* The keys in a directory that are still to be shown, in order. */
+/* The keys in a directory that are still to be shown, in order; NULL, and errno, where it cannot be
+ * read to its end. */
 static apr_array_header_t *file_scan_list(int leaf, unsigned index, char space,
                                           const bsession_cursor_t *cursor, apr_pool_t *pool)
 {
     apr_array_header_t *keys = apr_array_make(pool, 64, sizeof(bsession_key_t));
-    int copy = dup(leaf);
+    int copy = fcntl(leaf, F_DUPFD_CLOEXEC, 0), error;
     DIR *list = copy < 0 ? NULL : fdopendir(copy);
     struct dirent *entry;
 
@@ -66,7 +69,7 @@ static apr_array_header_t *file_scan_list(int leaf, unsigned index, char space,
         }
         return NULL;
     }
-    while ((entry = readdir(list)) != NULL) {
+    while ((errno = 0, entry = readdir(list)) != NULL) {
         bsession_key_t key;
 
         if (entry->d_name[0] == space && file_key_read(&key, entry->d_name)
@@ -76,7 +79,12 @@ static apr_array_header_t *file_scan_list(int leaf, unsigned index, char space,
             APR_ARRAY_PUSH(keys, bsession_key_t) = key;
         }
     }
+    error = errno;
     closedir(list);
+    if (error) {
+        errno = error;
+        return NULL;
+    }
     if (keys->nelts) {
         qsort(keys->elts, (size_t)keys->nelts, sizeof(bsession_key_t), file_key_order);
     }

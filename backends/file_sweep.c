@@ -77,9 +77,11 @@ static void file_sample(file_slice_t *slice, apr_time_t rank)
 {
     file_shared_t *shared = slice->backend->shared;
     apr_uint64_t place = shared->evictable + slice->evictable++;
+    apr_uint32_t sampled = __atomic_load_n(&shared->sampled, __ATOMIC_RELAXED);
 
-    if (shared->sampled < FILE_SAMPLE) {
-        shared->sample[shared->sampled++] = rank;
+    if (sampled < FILE_SAMPLE) {
+        shared->sample[sampled] = rank;
+        __atomic_store_n(&shared->sampled, sampled + 1, __ATOMIC_RELAXED);
         return;
     }
     slice->random = slice->random * APR_UINT64_C(6364136223846793005) + 1442695040888963407u;
@@ -193,20 +195,22 @@ static int file_time_order(const void *one, const void *other)
     return a < b ? -1 : a > b;
 }
 
-/* How many are too many, and by the sample which of them: exact while all of them are in it. */
+/* How many are too many, and by the sample which of them: exact while all of them are in it. Each
+ * number is read once: a sweeper who was stopped for longer than he has may be at them, too. */
 static void file_round_judge(const bsession_backend_t *backend)
 {
     file_shared_t *shared = backend->shared;
-    apr_uint64_t place;
+    apr_uint64_t evictable = __atomic_load_n(&shared->evictable, __ATOMIC_RELAXED), excess;
+    apr_uint32_t sampled = __atomic_load_n(&shared->sampled, __ATOMIC_RELAXED);
 
     shared->excess = 0;
-    if (backend->threshold == 0 || shared->evictable <= backend->threshold) {
+    if (backend->threshold == 0 || evictable <= backend->threshold || sampled == 0) {
         return;
     }
-    shared->excess = shared->evictable - backend->threshold;
-    qsort(shared->sample, shared->sampled, sizeof(*shared->sample), file_time_order);
-    place = (shared->excess * shared->sampled + shared->evictable - 1) / shared->evictable;
-    shared->oldest = shared->sample[place - 1];
+    excess = evictable - backend->threshold;
+    qsort(shared->sample, sampled, sizeof(*shared->sample), file_time_order);
+    shared->oldest = shared->sample[(excess * sampled + evictable - 1) / evictable - 1];
+    shared->excess = excess;
 }
 
 static void file_round_end(const bsession_backend_t *backend)

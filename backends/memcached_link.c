@@ -11,11 +11,12 @@ struct mc_link_t {
     const mc_conf_t   *conf;
     const mc_server_t *server;
     const char        *text;                /* of the server */
+    apr_pool_t        *pool;
     memcached_st      *handle;              /* NULL: not connected */
     int                known;               /* that it takes connections */
 };
 
-static apr_status_t link_free(void *link)
+static apr_status_t link_end(void *link)
 {
     mc_link_close(link);
     return APR_SUCCESS;
@@ -28,8 +29,14 @@ mc_link_t *mc_link_make(const mc_conf_t *conf, const mc_server_t *server, apr_po
     link->conf = conf;
     link->server = server;
     link->text = mc_server_text(server, pool);
-    apr_pool_cleanup_register(pool, link, link_free, apr_pool_cleanup_null);
+    link->pool = pool;
+    apr_pool_cleanup_register(pool, link, link_end, apr_pool_cleanup_null);
     return link;
+}
+
+void mc_link_free(mc_link_t *link)
+{
+    apr_pool_destroy(link->pool);
 }
 
 int mc_link_is_open(const mc_link_t *link)

@@ -35,6 +35,9 @@ typedef void (mc_number_t)(void *baton, const char *name, const char *value);
 /** Not connected yet; all of it goes with the pool. */
 mc_link_t   *mc_link_make(const mc_conf_t *conf, const mc_server_t *server, apr_pool_t *pool);
 
+/** With the pool that it was made in. */
+void         mc_link_free(mc_link_t *link);
+
 int          mc_link_is_open(const mc_link_t *link);
 void         mc_link_close(mc_link_t *link);
 

@@ -25,7 +25,8 @@ int          mc_ring_find(const mc_ring_t *ring, const mc_name_t *name);
 /** Connections to all servers, none of which is made yet. NULL: out of memory. */
 mc_pools_t  *mc_pools_make(const mc_conf_t *conf, apr_pool_t *pool);
 
-/** A connection to this server for this call alone, connected or not. */
+/** A connection to this server for this call alone, connected or not. Where all are in use, waits
+ *  for one until the call's deadline. */
 apr_status_t mc_pools_acquire(mc_pools_t *pools, int server, mc_link_t **link,
                               bsession_call_t *call);
 void         mc_pools_release(mc_pools_t *pools, int server, mc_link_t *link);

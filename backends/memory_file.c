@@ -84,8 +84,12 @@ apr_status_t memory_file_room(int descriptor, const memory_header_t *header, apr
 
 static apr_status_t file_map(memory_segment_t *segment, int descriptor, uint64_t bytes)
 {
-    void *base = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
+    void *base;
 
+    if (bytes > APR_SIZE_MAX) {             /* a machine of 32 bits has no such addresses */
+        return ENOMEM;
+    }
+    base = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
     if (base == MAP_FAILED) {
         return errno;
     }

@@ -1,5 +1,6 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
+#include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -153,6 +154,10 @@ static void *memory_segment_map(memory_header_t *plan, uint64_t limit)
         void *base;
 
         memory_header_plan(plan, limit, limit * times);
+        if (plan->reserve > APR_SIZE_MAX) {
+            errno = ENOMEM;                 /* a machine of 32 bits has no such addresses */
+            continue;
+        }
         base = mmap(NULL, plan->reserve, PROT_READ | PROT_WRITE,
                     MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (base != MAP_FAILED) {

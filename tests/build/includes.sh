@@ -35,6 +35,7 @@ httpd='httpd.h
 http_config.h
 http_log.h
 http_main.h
+ap_mpm.h
 ap_provider.h
 mod_dbd.h'
 

@@ -114,7 +114,7 @@ static apr_status_t child_init(bsession_backend_t *one, apr_pool_t *pchild, bses
     return dbd_child_init(one, pchild, call);
 }
 
-static bsession_provider_t offered = DBD_PROVIDER(create);
+static bsession_provider_t offered = DBD_PROVIDER(create, dbd_open);
 
 static void __attribute__((constructor)) offer(void)
 {

@@ -200,6 +200,20 @@ def test_serializable_transactions(start_one):
         database.stop()
 
 
+def test_a_server_that_commits_nothing_by_itself(start_one):
+    """Where that is MariaDB's habit, what was told would be there for one connection, and until that ends."""
+    database = sql_servers.Mariadb("--autocommit=0")
+    try:
+        server = start_one(site(database))
+        visitor = server.client()
+        assert visitor.results("set=a:1") == ["ok"]
+        assert rows(database) == 1
+        test_no_step_is_lost(server)
+        server.stop()
+    finally:
+        database.stop()
+
+
 @pytest.mark.parametrize("name", ["pgsql", "mysql"])
 def test_a_user_who_may_do_no_more_than_needed(start_one, name):
     """docs/backends.md: with a table that somebody else has made."""

@@ -3,7 +3,7 @@ sentence that says what was expected, and no password."""
 
 import pytest
 
-from httpd import Httpd
+from httpd import Httpd, on
 
 SECRET = "s3cret-of-a-test"
 DRIVER = "DBDriver sqlite3\n"
@@ -87,3 +87,20 @@ def test_without_mod_bsession(build):
     done = server.run("-t")
     server.remove()
     assert done.returncode != 0 and "mod_bsession_dbd needs mod_bsession: LoadModule" in done.stderr
+
+
+@pytest.mark.parametrize("mods,more,warned", [
+    (["authn_dbd"], "", True), (["authz_dbd"], "DBDMax {threads}\n", True), (["authn_dbd"], "DBDMax {more}\n", False),
+    (["authn_dbd"], "DBDPersist Off\n", False), ([], "DBDMax {threads}\n", False)])
+def test_who_may_wait_for_ever(start, build, mods, more, warned):
+    """A request that holds a connection of mod_dbd's waits for one of ours, as all the others do."""
+    threads = 1 if build.mpm == "prefork" else 25
+    more = more.format(threads=threads, more=threads + 1)
+    if build.mpm == "prefork":
+        more = (more or "DBDMax 1\n") + "DBDKeep 1\n"
+    server = start(f"DBDriver sqlite3\nDBDParams {{dir}}/w/sessions.db\n{more}BSessionStore default dbd:\n" + on(),
+                   mods=mods, mpm_config="" if build.mpm == "prefork" else f"ThreadsPerChild {threads}\n")
+    assert server.client().results("set=a:1") == ["ok"]
+    if warned:
+        assert f"with mod_{mods[0]} requests may wait for each other" in server.logged("default: DBDMax, ")
+    assert server.surprises() == []

@@ -4,7 +4,7 @@
 
 #include "redis_unit.h"
 
-#include <malloc.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -252,30 +252,38 @@ static void link_was_used(redis_node_t *node)
     redis_node_release(node, link);
 }
 
+/* Pages of this process: APR's pools may take theirs past malloc, which then says nothing. */
+static long pages(void)
+{
+    FILE *file = fopen("/proc/self/statm", "r");
+    long all, resident = 0;
+
+    ck_assert_ptr_nonnull(file);
+    ck_assert_int_eq(fscanf(file, "%ld %ld", &all, &resident), 2);
+    fclose(file);
+    return resident;
+}
+
 /* Failovers to servers that nobody has seen before, on and on. */
 START_TEST(a_child_does_not_grow)
 {
     apr_pool_t *process = pool;
-    size_t before = 0;
+    long before = 0;
     int i;
 
     for (i = 0; i < 3000; i++) {
-        redis_node_t *old = slots.owner[0];
-
         if (i == 300) {
-            before = mallinfo2().uordblks;
+            before = pages();
         }
         apr_pool_create(&pool, process);
         owned_by(apr_psprintf(pool, "host-%d-", i), 3);
         link_was_used(slots.owner[0]);
         apr_pool_destroy(pool);
-        if (old) {
-            old->used -= LONG_AGO;
-        }
+        later += LONG_AGO;
     }
     pool = process;
     redis_slots_sweep(&slots);
-    ck_assert_uint_lt(mallinfo2().uordblks, before + 65536);
+    ck_assert_int_lt(pages(), before + 300);
 }
 END_TEST
 

@@ -5,6 +5,9 @@
 
 #include "test_file.h"
 
+#include <dirent.h>
+#include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -127,6 +130,68 @@ START_TEST(any_damage_is_seen)
 }
 END_TEST
 
+/* ------------------------------------------------------------------ directories */
+
+typedef DIR *(lister_t)(int file);
+typedef struct dirent *(reader_t)(DIR *list);
+
+static int inheritable;                 /* a list was begun of what programs would inherit */
+static int entries_left = -1;           /* that can be read, before the disk fails; -1: it does not */
+
+/* In place of the C library's. */
+DIR *fdopendir(int file)
+{
+    lister_t *list = (lister_t *)dlsym(RTLD_NEXT, "fdopendir");
+
+    inheritable |= !(fcntl(file, F_GETFD) & FD_CLOEXEC);
+    return list(file);
+}
+
+struct dirent *readdir(DIR *list)
+{
+    reader_t *read_on = (reader_t *)dlsym(RTLD_NEXT, sizeof(ino_t) == 8 ? "readdir64" : "readdir");
+
+    if (entries_left == 0) {
+        errno = EIO;
+        return NULL;
+    }
+    entries_left -= entries_left > 0;
+    return read_on(list);
+}
+
+static apr_status_t see(void *seen, const bsession_key_t *key, const bsession_record_t *record)
+{
+    (void)key, (void)record;
+    ++*(int *)seen;
+    return APR_SUCCESS;
+}
+
+static apr_status_t scan_all(bsession_backend_t *backend, int *seen)
+{
+    bsession_cursor_t cursor = { 0 };
+    apr_status_t status = APR_SUCCESS;
+
+    for (*seen = 0; status == APR_SUCCESS && !cursor.done; ) {
+        status = bsession_file_provider.scan(backend, 's', &cursor, see, seen, files_call());
+    }
+    return status;
+}
+
+START_TEST(what_cannot_be_read_to_its_end_is_not_scanned)
+{
+    bsession_backend_t *backend = files_open(NULL, NULL);
+    int seen;
+
+    files_add(backend, 's', 0);
+    ck_assert_int_eq(scan_all(backend, &seen), APR_SUCCESS);
+    ck_assert_int_eq(seen, 1);
+    entries_left = 1;
+    files_refused(scan_all(backend, &seen), "a directory in it cannot be read");
+    ck_assert_int_eq(seen, 0);
+    ck_assert(!inheritable);
+}
+END_TEST
+
 TCase *file_damage_case(void)
 {
     TCase *tests = tcase_create("planted and damaged");
@@ -136,5 +201,6 @@ TCase *file_damage_case(void)
     tcase_add_loop_test(tests, no_link_is_followed, 0, 3);
     tcase_add_test(tests, what_is_no_plain_file_of_ours_is_no_record);
     tcase_add_test(tests, any_damage_is_seen);
+    tcase_add_test(tests, what_cannot_be_read_to_its_end_is_not_scanned);
     return tests;
 }
