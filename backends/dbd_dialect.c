@@ -54,7 +54,9 @@ static dbd_outcome_t fault_find(const fault_t *faults, int code, const char *tex
     return faults->outcome;
 }
 
-#define IN_THE_WAY "others were in the way until timeout= was over"
+#define IN_THE_WAY  "others were in the way until timeout= was over"
+/* in our statements nothing else can be one */
+#define WORD_OF_SQL "what table= names is a word of the database's own; it needs another name"
 
 /* Of the driver there is one number for all failures, and the texts are the server's, in its
  * language: what is not found here costs one question more. */
@@ -74,6 +76,7 @@ static dbd_outcome_t fault_pgsql(int code, const char *text, const char **senten
         { 0, "no unique or exclusion constraint", DBD_REFUSED,
           "id is not the table's primary key" },
         { 0, "statement timeout", DBD_REFUSED, "it took longer than PostgreSQL's own time-out" },
+        { 0, "syntax error", DBD_REFUSED, WORD_OF_SQL },
         { 0, NULL, DBD_UNSURE, NULL }
     };
 
@@ -96,6 +99,7 @@ static dbd_outcome_t fault_sqlite3(int code, const char *text, const char **sent
         { 0, "disk I/O error", DBD_REFUSED, "its disk fails" },
         { 0, "malformed", DBD_REFUSED, "the file is damaged" },
         { 0, "not a database", DBD_REFUSED, "the file is no database" },
+        { 0, "syntax error", DBD_REFUSED, WORD_OF_SQL },
         { 0, NULL, DBD_REFUSED, NULL }
     };
 
@@ -120,6 +124,8 @@ static dbd_outcome_t fault_mysql(int code, const char *text, const char **senten
         { 1143, NULL, DBD_REFUSED, "the user of DBDParams may not do that" },
         { 1153, NULL, DBD_REFUSED, "the record is longer than MariaDB's max_allowed_packet" },
         { 1406, NULL, DBD_REFUSED, "a column of the table is too short" },
+        { 1461, NULL, DBD_REFUSED, "MariaDB prepares no more than max_prepared_stmt_count" },
+        { 1064, NULL, DBD_REFUSED, WORD_OF_SQL },
         { 0, NULL, DBD_UNSURE, NULL }
     };
 
@@ -174,6 +180,8 @@ static const dbd_dialect_t dialects[] = {
         .now = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))",
         .data = "data",
         .is_server = 1,
+        /* the server's own may be 0, and then nothing that was acknowledged would stay */
+        .greeting = "SET autocommit = 1",
         .layout = "CREATE TABLE IF NOT EXISTS {table} ("
                   "id varchar(33) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY, "
                   "revision bigint NOT NULL, expires bigint NOT NULL, data mediumblob NOT NULL, "

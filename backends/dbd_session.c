@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include <apr_buckets.h>
+#include <apr_lib.h>
 #include <apr_strings.h>
 
 #define ROW_REVISION 0
@@ -74,12 +75,24 @@ static int select_text(dbd_session_t *session, const char *text, apr_pool_t *poo
                           text, 1);
 }
 
+/** In small letters: PostgreSQL folds the name under which a statement is prepared, and not the one by
+ *  which it is asked for. */
+static const char *label_of(const dbd_session_t *session, dbd_statement_t which)
+{
+    char *label = apr_psprintf(session->pool, "%s_%u_%d", session->table, session->serial, which);
+    char *c;
+
+    for (c = label; *c; c++) {
+        *c = apr_tolower(*c);
+    }
+    return label;
+}
+
 static int prepare(dbd_session_t *session, dbd_statement_t which)
 {
     const char *text = dbd_dialect_statement(session->dialect, which, session->table,
                                              session->pool);
-    const char *label = apr_psprintf(session->pool, "%s_%u_%d", session->table, session->serial,
-                                     which);
+    const char *label = label_of(session, which);
     apr_dbd_prepared_t *prepared = NULL;
     int code = apr_dbd_prepare(session->connection.driver, session->pool,
                                session->connection.handle, text, label, &prepared);

@@ -63,6 +63,9 @@ static const char *link_words(const mc_link_t *link, memcached_return_t result)
     case MEMCACHED_CONNECTION_FAILURE:
         return link->known ? "the connection was closed"
                            : "it takes no connections, or closes them at once";
+    case MEMCACHED_UNKNOWN_READ_FAILURE:
+        return link->known || !link->conf->user ? "the connection was closed"
+                                                : "it lets nobody log in; is it started with -S?";
     case MEMCACHED_SERVER_MEMORY_ALLOCATION_FAILURE:
     case MEMCACHED_MEMORY_ALLOCATION_FAILURE:
         return "no memory is left (-m), and the server may drop nothing (-M)";

@@ -126,6 +126,35 @@ def test_two_stores_two_tables(start_one, database):
     assert rows(database, "one") == 1 and rows(database, "two") == 2
 
 
+def test_a_name_with_capitals(start_one, database):
+    visitor = start_one(site(database, "Sessions_A")).client()
+    assert visitor.results("set=a:1", "incr=n:1") == ["ok", "=1"]
+    assert visitor.results("get=a", "incr=n:1") == ["=1", "=2"]
+
+
+def test_a_word_of_sql(start_one, database):
+    """The names of tables stand in the statements as they are."""
+    server = start_one(site(database, "order"))
+    assert server.client().probe("set=a:1").status == 503
+    server.logged("store default: save failed: what table= names is a word of the database's own")
+
+
+def test_a_server_that_does_not_commit(start_one):
+    """MariaDB's own `autocommit` may be off, or DBDInitSQL may turn it off."""
+    database = sql_servers.Mariadb("--autocommit=0")
+    try:
+        server = start_one(site(database, more='DBDInitSQL "SET autocommit = 0"\n'))
+        visitor = server.client()
+        visitor.results("set=a:1")
+        database.kill()
+        database.start()
+        assert visitor.results("get=a") == ["=1"]
+        server.stop()
+        assert rows(database) == 1
+    finally:
+        database.stop()
+
+
 @pytest.mark.parametrize("layout", ["id varchar(33) PRIMARY KEY, revision bigint, expires bigint",
                                     "id varchar(33), revision bigint, expires bigint, {data}",
                                     "session text"],

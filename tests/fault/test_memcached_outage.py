@@ -372,16 +372,18 @@ def test_a_server_that_drops(start, another):
 
 def test_who_asks(start, another):
     """SASL: with the right password, with a wrong one, and with none."""
-    locked, careless = another(sasl=True), another("-C")
+    locked, careless, simple = another(sasl=True), another("-C"), another()
     stores = {"right": locked.words, "wrong": f"memcached://{locked.host} user={USER} password=wrong-{PASSWORD}",
               "nobody": f"memcached://{locked.host} user=nobody password={PASSWORD}",
-              "silent": f"memcached://{locked.host}", "careless": careless.words}
+              "silent": f"memcached://{locked.host}", "careless": careless.words,
+              "simple": f"{simple.words} user={USER} password={PASSWORD}"}
     running = start(places(stores))
     running.expect(r"BSessionStore \S+: cannot be asked yet: ")
     works(running, "right")
     refused(running, "wrong", "the server refused user= or password=")
     refused(running, "nobody", "the server refused user= or password=")
     refused(running, "silent")
+    refused(running, "simple", "it lets nobody log in; is it started with -S?")
     visitor = running.client()
     visitor.results("set=a:1", at="/careless")
     assert visitor.probe("get=a", at="/careless").status == 503
