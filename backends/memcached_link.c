@@ -77,6 +77,12 @@ static const char *link_words(const mc_link_t *link, memcached_return_t result)
     }
 }
 
+static int link_is_full(memcached_return_t result)
+{
+    return result == MEMCACHED_SERVER_MEMORY_ALLOCATION_FAILURE
+           || result == MEMCACHED_MEMORY_ALLOCATION_FAILURE;
+}
+
 /** The first thing that went wrong is told by the handle, and `result` may be a summary of it. */
 static apr_status_t link_fail(mc_link_t *link, memcached_return_t result, bsession_call_t *call)
 {
@@ -93,7 +99,8 @@ static apr_status_t link_fail(mc_link_t *link, memcached_return_t result, bsessi
     apr_snprintf(call->why, sizeof call->why, "%s: %s", link->text,
                  words ? words : memcached_strerror(link->handle, told));
     mc_link_close(link);
-    return told == MEMCACHED_TIMEOUT ? APR_TIMEUP : APR_EGENERAL;
+    return told == MEMCACHED_TIMEOUT ? APR_TIMEUP
+         : link_is_full(told) ? BSESSION_EFULL : APR_EGENERAL;
 }
 
 /** What goes wrong on the way closes the connection, though the library may not say so. */
