@@ -152,7 +152,7 @@ static dbd_outcome_t get_prepared(dbd_session_t *session, dbd_statement_t which,
     }
     if (!*sentence) {
         *sentence = apr_psprintf(pool, "the table %s must be there with id (its primary key), "
-                                 "revision, expires and data, or one that may make it",
+                                 "revision, expires and data, or the user able to make it",
                                  session->table);
     }
     return DBD_REFUSED;
