@@ -75,8 +75,8 @@ static int select_text(dbd_session_t *session, const char *text, apr_pool_t *poo
                           text, 1);
 }
 
-/** In small letters: PostgreSQL folds the name under which a statement is prepared, and not the one by
- *  which it is asked for. */
+/** In small letters: PostgreSQL folds the name under which a statement is prepared, and not the one
+ *  by which it is asked for. */
 static const char *label_of(const dbd_session_t *session, dbd_statement_t which)
 {
     char *label = apr_psprintf(session->pool, "%s_%u_%d", session->table, session->serial, which);
