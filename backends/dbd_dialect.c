@@ -93,6 +93,7 @@ static dbd_outcome_t fault_sqlite3(int code, const char *text, const char **sent
         { 0, "is locked", DBD_AGAIN, "the database was locked until timeout= was over" },
         { 0, "schema has changed", DBD_UNPREPARED, NULL },
         { 0, "no such", DBD_UNPREPARED, NULL },
+        { 0, "too big", DBD_TOO_LARGE, "the record is longer than SQLite's SQLITE_MAX_LENGTH" },
         { 0, "disk is full", DBD_FULL, "its disk is full" },
         { 0, "readonly", DBD_FULL, "the children may not write to it, or to its directory" },
         { 0, "unable to open", DBD_REFUSED, "the children may not open it, or not its directory" },
@@ -122,8 +123,8 @@ static dbd_outcome_t fault_mysql(int code, const char *text, const char **senten
         { 1836, NULL, DBD_FULL, "MariaDB is read-only" },
         { 1142, NULL, DBD_REFUSED, "the user of DBDParams may not do that" },
         { 1143, NULL, DBD_REFUSED, "the user of DBDParams may not do that" },
-        { 1153, NULL, DBD_REFUSED, "the record is longer than MariaDB's max_allowed_packet" },
-        { 1406, NULL, DBD_REFUSED, "a column of the table is too short" },
+        { 1153, NULL, DBD_TOO_LARGE, "the record is longer than MariaDB's max_allowed_packet" },
+        { 1406, NULL, DBD_TOO_LARGE, "a column of the table is too short" },
         { 1461, NULL, DBD_REFUSED, "MariaDB prepares no more than max_prepared_stmt_count" },
         { 1064, NULL, DBD_REFUSED, WORD_OF_SQL },
         { 0, NULL, DBD_UNSURE, NULL }

@@ -155,6 +155,25 @@ def test_a_server_that_does_not_commit(start_one):
         database.stop()
 
 
+def test_a_record_that_is_too_long(start_one):
+    """It is refused as by BSessionLimit, and keeps nobody else from the store: what is stored stays."""
+    database = sql_servers.Mariadb("--max-allowed-packet=65536")
+    try:
+        server = start_one(database.lines() + "BSessionStore default dbd: timeout=2s breaker=3,1min,1min\n"
+                           + on("BSessionLimit size=1M"))
+        visitor, other = server.client(), server.client()
+        visitor.results("set=a:1")
+        for _ in range(5):
+            assert visitor.probe("big=b:200000").status == 200
+        server.logged("store default: the record is longer than MariaDB's max_allowed_packet")
+        server.expect("over BSessionLimit, or larger than the store takes")
+        assert visitor.results("get=a", "has=b") == ["=1", "no"]
+        assert other.results("set=a:2") == ["ok"]
+        server.stop()
+    finally:
+        database.stop()
+
+
 @pytest.mark.parametrize("layout", ["id varchar(33) PRIMARY KEY, revision bigint, expires bigint",
                                     "id varchar(33), revision bigint, expires bigint, {data}",
                                     "session text"],
