@@ -133,7 +133,9 @@ static apr_status_t ask(bsession_backend_t *backend, const dbd_question_t *quest
     if (outcome != DBD_DONE) {
         apr_cpystrn(call->why, ask_why(outcome, sentence), sizeof call->why);
     }
-    return outcome == DBD_DONE ? APR_SUCCESS : outcome == DBD_AGAIN ? APR_EBUSY : APR_EGENERAL;
+    return outcome == DBD_DONE ? APR_SUCCESS : outcome == DBD_AGAIN ? APR_EBUSY
+         : outcome == DBD_TOO_LARGE ? APR_ENOSPC
+         : outcome == DBD_FULL ? BSESSION_EFULL : APR_EGENERAL;
 }
 
 apr_status_t dbd_ask(bsession_backend_t *backend, const dbd_question_t *question,

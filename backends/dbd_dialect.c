@@ -54,7 +54,9 @@ static dbd_outcome_t fault_find(const fault_t *faults, int code, const char *tex
     return faults->outcome;
 }
 
-#define IN_THE_WAY "others were in the way until timeout= was over"
+#define IN_THE_WAY  "others were in the way until timeout= was over"
+/* in our statements nothing else can be one */
+#define WORD_OF_SQL "what table= names is a word of the database's own; it needs another name"
 
 /* Of the driver there is one number for all failures, and the texts are the server's, in its
  * language: what is not found here costs one question more. */
@@ -68,12 +70,13 @@ static dbd_outcome_t fault_pgsql(int code, const char *text, const char **senten
         { 0, "database system is", DBD_UNSURE, NULL },
         { 0, "does not exist", DBD_UNPREPARED, NULL },
         { 0, "cached plan must not change", DBD_UNPREPARED, NULL },
-        { 0, "No space left on device", DBD_REFUSED, "the disk of PostgreSQL is full" },
-        { 0, "read-only transaction", DBD_REFUSED, "PostgreSQL is read-only here" },
+        { 0, "No space left on device", DBD_FULL, "the disk of PostgreSQL is full" },
+        { 0, "read-only transaction", DBD_FULL, "PostgreSQL is read-only here" },
         { 0, "permission denied", DBD_REFUSED, "the user of DBDParams may not do that" },
         { 0, "no unique or exclusion constraint", DBD_REFUSED,
           "id is not the table's primary key" },
         { 0, "statement timeout", DBD_REFUSED, "it took longer than PostgreSQL's own time-out" },
+        { 0, "syntax error", DBD_REFUSED, WORD_OF_SQL },
         { 0, NULL, DBD_UNSURE, NULL }
     };
 
@@ -90,12 +93,14 @@ static dbd_outcome_t fault_sqlite3(int code, const char *text, const char **sent
         { 0, "is locked", DBD_AGAIN, "the database was locked until timeout= was over" },
         { 0, "schema has changed", DBD_UNPREPARED, NULL },
         { 0, "no such", DBD_UNPREPARED, NULL },
-        { 0, "disk is full", DBD_REFUSED, "its disk is full" },
-        { 0, "readonly", DBD_REFUSED, "the children may not write to it, or to its directory" },
+        { 0, "too big", DBD_TOO_LARGE, "the record is longer than SQLite's SQLITE_MAX_LENGTH" },
+        { 0, "disk is full", DBD_FULL, "its disk is full" },
+        { 0, "readonly", DBD_FULL, "the children may not write to it, or to its directory" },
         { 0, "unable to open", DBD_REFUSED, "the children may not open it, or not its directory" },
         { 0, "disk I/O error", DBD_REFUSED, "its disk fails" },
         { 0, "malformed", DBD_REFUSED, "the file is damaged" },
         { 0, "not a database", DBD_REFUSED, "the file is no database" },
+        { 0, "syntax error", DBD_REFUSED, WORD_OF_SQL },
         { 0, NULL, DBD_REFUSED, NULL }
     };
 
@@ -112,14 +117,16 @@ static dbd_outcome_t fault_mysql(int code, const char *text, const char **senten
         { 1054, NULL, DBD_UNPREPARED, NULL },                   /* no column */
         { 1243, NULL, DBD_UNPREPARED, NULL },                   /* another session's statement */
         { 1615, NULL, DBD_UNPREPARED, NULL },
-        { 1021, NULL, DBD_REFUSED, "the disk of MariaDB is full" },
-        { 1114, NULL, DBD_REFUSED, "the table is full, or the disk" },
-        { 1290, NULL, DBD_REFUSED, "MariaDB is read-only" },
-        { 1836, NULL, DBD_REFUSED, "MariaDB is read-only" },
+        { 1021, NULL, DBD_FULL, "the disk of MariaDB is full" },
+        { 1114, NULL, DBD_FULL, "the table is full, or the disk" },
+        { 1290, NULL, DBD_FULL, "MariaDB is read-only" },
+        { 1836, NULL, DBD_FULL, "MariaDB is read-only" },
         { 1142, NULL, DBD_REFUSED, "the user of DBDParams may not do that" },
         { 1143, NULL, DBD_REFUSED, "the user of DBDParams may not do that" },
-        { 1153, NULL, DBD_REFUSED, "the record is longer than MariaDB's max_allowed_packet" },
-        { 1406, NULL, DBD_REFUSED, "a column of the table is too short" },
+        { 1153, NULL, DBD_TOO_LARGE, "the record is longer than MariaDB's max_allowed_packet" },
+        { 1406, NULL, DBD_TOO_LARGE, "a column of the table is too short" },
+        { 1461, NULL, DBD_REFUSED, "MariaDB prepares no more than max_prepared_stmt_count" },
+        { 1064, NULL, DBD_REFUSED, WORD_OF_SQL },
         { 0, NULL, DBD_UNSURE, NULL }
     };
 
@@ -174,7 +181,7 @@ static const dbd_dialect_t dialects[] = {
         .now = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))",
         .data = "data",
         .is_server = 1,
-        /* or else, with a server of that habit, what is stored is for this connection's eyes alone */
+        /* the server's own may be 0, and then nothing that was acknowledged would stay */
         .greeting = "SET autocommit = 1",
         .layout = "CREATE TABLE IF NOT EXISTS {table} ("
                   "id varchar(33) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY, "

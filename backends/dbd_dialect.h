@@ -43,6 +43,8 @@ typedef enum {
     DBD_AGAIN,          /* not done, others were in the way: in a moment it may be */
     DBD_UNPREPARED,     /* not done: the statements are not, or no longer, those of the table */
     DBD_REFUSED,        /* not done */
+    DBD_TOO_LARGE,      /* not done: this record is more than the database takes */
+    DBD_FULL,           /* not done, as all that writes: full, or read-only */
     DBD_UNSURE,         /* the text does not tell; is the connection alive? */
     DBD_LOST            /* the connection was lost, and whether it was done cannot be told */
 } dbd_outcome_t;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include <apr_buckets.h>
+#include <apr_lib.h>
 #include <apr_strings.h>
 
 #define ROW_REVISION 0
@@ -74,6 +75,19 @@ static int select_text(dbd_session_t *session, const char *text, apr_pool_t *poo
                           text, 1);
 }
 
+/** In small letters: PostgreSQL folds the name under which a statement is prepared, and not the one
+ *  by which it is asked for. */
+static const char *label_of(const dbd_session_t *session, dbd_statement_t which, apr_pool_t *pool)
+{
+    char *label = apr_psprintf(pool, "%s_%u_%d", session->table, session->serial, which);
+    char *c;
+
+    for (c = label; *c; c++) {
+        *c = apr_tolower(*c);
+    }
+    return label;
+}
+
 /** In a pool of its own: what a driver leaves of one that it could not prepare goes with that. What
  *  the failure was is asked before, for that may say something else to the driver. */
 static dbd_outcome_t prepare(dbd_session_t *session, dbd_statement_t which, const char **sentence)
@@ -88,7 +102,7 @@ static dbd_outcome_t prepare(dbd_session_t *session, dbd_statement_t which, cons
         return DBD_REFUSED;
     }
     text = dbd_dialect_statement(session->dialect, which, session->table, own);
-    label = apr_psprintf(own, "%s_%u_%d", session->table, session->serial, which);
+    label = label_of(session, which, own);
     code = apr_dbd_prepare(on->driver, own, on->handle, text, label, &session->prepared[which]);
     if (code) {
         outcome = session->dialect->fault(code, error_text(session, code), sentence);
@@ -147,7 +161,7 @@ static dbd_outcome_t get_prepared(dbd_session_t *session, dbd_statement_t which,
     }
     if (!*sentence) {
         *sentence = apr_psprintf(pool, "the table %s must be there with id (its primary key), "
-                                 "revision, expires and data, or one that may make it",
+                                 "revision, expires and data, or the user able to make it",
                                  session->table);
     }
     return DBD_REFUSED;

@@ -50,11 +50,12 @@ static const char *file_errno_text(int error, const bsession_backend_t *backend,
 
 apr_status_t file_outage(const bsession_backend_t *backend, const char *done, bsession_call_t *call)
 {
+    int full = errno == ENOSPC || errno == EDQUOT || errno == EROFS;
     char text[64];
     const char *reason = file_errno_text(errno, backend, text, sizeof(text));
 
     apr_snprintf(call->why, sizeof(call->why), "%s: %s: %s", done, reason, backend->path);
-    return APR_EGENERAL;
+    return full ? BSESSION_EFULL : APR_EGENERAL;
 }
 
 /* ------------------------------------------------------------------ the store's directory */
@@ -147,8 +148,8 @@ apr_status_t file_root_open(bsession_backend_t *backend, bsession_call_t *call)
     return status == APR_SUCCESS ? file_distrust(backend, &directory, FILE_ROOT, call) : status;
 }
 
-/* The directory was removed, and perhaps there is one of its name again. The handle keeps its
- * number, which other threads are using. */
+/* The directory was removed or moved, and perhaps there is one of its name again. The handle keeps
+ * its number, which other threads are using. */
 static apr_status_t file_root_again(bsession_backend_t *backend, bsession_call_t *call)
 {
     int root = open(backend->path, FILE_AS_DIRECTORY);
@@ -156,7 +157,7 @@ static apr_status_t file_root_again(bsession_backend_t *backend, bsession_call_t
     apr_status_t status;
 
     if (root < 0 || fstat(root, &directory) != 0) {
-        status = file_outage(backend, "the directory was removed", call);
+        status = file_outage(backend, "the directory was removed or moved", call);
     }
     else {
         status = file_distrust(backend, &directory, FILE_ROOT, call);
@@ -170,6 +171,21 @@ static apr_status_t file_root_again(bsession_backend_t *backend, bsession_call_t
     return status;
 }
 
+/* What is saved in a directory that has moved away is found by nobody who starts. Where the path is
+ * closed to the children, as what root has opened for them may be, they cannot tell. */
+static int file_root_is_gone(const bsession_backend_t *backend, const struct stat *directory)
+{
+    struct stat there;
+
+    if (directory->st_nlink == 0) {
+        return 1;
+    }
+    if (lstat(backend->path, &there) != 0) {
+        return errno == ENOENT || errno == ENOTDIR || errno == ELOOP;
+    }
+    return there.st_dev != directory->st_dev || there.st_ino != directory->st_ino;
+}
+
 apr_status_t file_root_check(bsession_backend_t *backend, bsession_call_t *call)
 {
     struct stat directory;
@@ -177,8 +193,8 @@ apr_status_t file_root_check(bsession_backend_t *backend, bsession_call_t *call)
     if (fstat(backend->root, &directory) != 0) {
         return file_outage(backend, "the directory cannot be looked at", call);
     }
-    return directory.st_nlink == 0 ? file_root_again(backend, call)
-                                   : file_distrust(backend, &directory, FILE_ROOT, call);
+    return file_root_is_gone(backend, &directory)
+         ? file_root_again(backend, call) : file_distrust(backend, &directory, FILE_ROOT, call);
 }
 
 apr_status_t file_root_check_again(bsession_backend_t *backend, apr_time_t now,

@@ -55,6 +55,8 @@ void mc_link_close(mc_link_t *link)
 
 /* ------------------------------------------------------------------ failures */
 
+#define LINK_OTHER "the server did not understand; is it Memcached?"
+
 /** What the library says, in words that help; NULL where its own are as good. */
 static const char *link_words(const mc_link_t *link, memcached_return_t result)
 {
@@ -70,15 +72,25 @@ static const char *link_words(const mc_link_t *link, memcached_return_t result)
     case MEMCACHED_CONNECTION_FAILURE:
         return link->known ? "the connection was closed"
                            : "it takes no connections, or closes them at once";
+    case MEMCACHED_UNKNOWN_READ_FAILURE:
+        return link->known ? "its answer cannot be read"
+             : link->conf->user ? "it lets nobody log in; is it Memcached, started with -S?"
+                                : LINK_OTHER;
     case MEMCACHED_SERVER_MEMORY_ALLOCATION_FAILURE:
     case MEMCACHED_MEMORY_ALLOCATION_FAILURE:
         return "no memory is left (-m), and the server may drop nothing (-M)";
     case MEMCACHED_ERROR:
     case MEMCACHED_CLIENT_ERROR:
-        return "the server did not understand; is it Memcached?";
+        return LINK_OTHER;
     default:
         return NULL;
     }
+}
+
+static int link_is_full(memcached_return_t result)
+{
+    return result == MEMCACHED_SERVER_MEMORY_ALLOCATION_FAILURE
+           || result == MEMCACHED_MEMORY_ALLOCATION_FAILURE;
 }
 
 /** The first thing that went wrong is told by the handle, and `result` may be a summary of it. */
@@ -94,10 +106,14 @@ static apr_status_t link_fail(mc_link_t *link, memcached_return_t result, bsessi
     }
     words = error && told != MEMCACHED_TIMEOUT ? apr_strerror(error, text, sizeof text)
                                                : link_words(link, told);
-    apr_snprintf(call->why, sizeof call->why, "%s: %s", link->text,
-                 words ? words : memcached_strerror(link->handle, told));
+    if (!words) {
+        words = told == MEMCACHED_SOME_ERRORS ? LINK_OTHER
+                                              : memcached_strerror(link->handle, told);
+    }
+    apr_snprintf(call->why, sizeof call->why, "%s: %s", link->text, words);
     mc_link_close(link);
-    return told == MEMCACHED_TIMEOUT ? APR_TIMEUP : APR_EGENERAL;
+    return told == MEMCACHED_TIMEOUT ? APR_TIMEUP
+         : link_is_full(told) ? BSESSION_EFULL : APR_EGENERAL;
 }
 
 /** What goes wrong on the way closes the connection, though the library may not say so. */

@@ -158,7 +158,8 @@ static apr_status_t file_new(memory_segment_t *segment, int *descriptor, const c
     char text[MEMORY_SIZE_TEXT];
 
     if (status != APR_SUCCESS) {
-        return status;
+        return memory_say(status, call, "%s; the one with .new behind its name",
+                          apr_pstrdup(call->pool, call->why));
     }
     if (memory_place_is_foreign(*descriptor)) {
         close(*descriptor);

@@ -43,6 +43,11 @@ apr_status_t memory_place_path(const char **path, const char *given, bsession_ca
     }
     *path = apr_pstrcat(call->pool, strcmp(real, "/") == 0 ? "" : real, name, NULL);
     free(real);
+    /* who owns it can put an older file of ours in the place of this one, sticky bit or not */
+    if (status.st_uid != 0 && status.st_uid != geteuid()) {
+        return memory_say(APR_EACCES, call, "its directory belongs to user %ld; expected user %ld",
+                          (long)status.st_uid, (long)geteuid());
+    }
     if ((status.st_mode & (S_IWGRP | S_IWOTH)) != 0 && (status.st_mode & S_ISVTX) == 0) {
         return memory_say(APR_EACCES, call, "others may write its directory; expected one of mode "
                           "0755 or less");

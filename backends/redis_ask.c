@@ -190,6 +190,11 @@ static int ask_is_forbidden(const redisReply *error)
            || strstr(error->str, "ACL failure in script");
 }
 
+static int ask_is_full(const redisReply *error)
+{
+    return ask_error_is(error, "OOM") || strstr(error->str, " -OOM ") != NULL;
+}
+
 static int ask_is_read_only(const redisReply *error)
 {
     return ask_error_is(error, "READONLY") || strstr(error->str, " -READONLY ") != NULL;
@@ -209,7 +214,7 @@ static const char *ask_hint(const ask_t *ask)
     if (ask_error_is(ask->error, "NOAUTH") || strstr(ask->error->str, "unauthenticated")) {
         return "NOAUTH: it wants a password: password=";
     }
-    if (ask_error_is(ask->error, "OOM") || strstr(ask->error->str, " -OOM ")) {
+    if (ask_is_full(ask->error)) {
         return "OOM: its maxmemory is reached";
     }
     if (ask_error_is(ask->error, "MOVED") && !redis_topology_can_change(ask->topology)) {
@@ -230,7 +235,7 @@ static apr_status_t ask_refused(const ask_t *ask, bsession_call_t *call)
     apr_snprintf(call->why, sizeof call->why, "%s: the server refused with %.*s",
                  redis_address_text(&ask->node->address, call->pool), len,
                  hint ? hint : ask->error->str);
-    return APR_EGENERAL;
+    return ask_is_full(ask->error) ? BSESSION_EFULL : APR_EGENERAL;
 }
 
 /* ------------------------------------------------------------------ another try */

@@ -43,6 +43,7 @@ static const struct {
     { APR_ENOTIMPL,      "the store cannot do that" },
     { APR_TIMEUP,        "the store did not answer in time" },
     { BSESSION_ECORRUPT, "the record is damaged" },
+    { BSESSION_EFULL,    "the store is full" },
     { BSESSION_ELATE,    "the response's headers have left" },
     { BSESSION_EGONE,    "another request ended the session or logged in" }
 };

@@ -188,10 +188,13 @@ static apr_status_t leave(passage_t *passage, apr_status_t status)
     if ((outcome == BS_DONE || status == APR_ENOSPC) && passage->call.why[0]) {
         pass_notice_on(passage, now);
     }
-    news = outcome == BS_UNKNOWN
+    news = outcome == BS_UNKNOWN && status != BSESSION_EFULL
          ? bs_breaker_failed(passage->node, &store->breaker, passage->said, passage->begun, now,
                              (apr_uint32_t)(now ^ now >> 20))
          : bs_breaker_answered(passage->node, passage->begun, now);
+    if (status == BSESSION_EFULL && news == BS_SAME) {
+        news = BS_FIRST_FAILURE;        /* of this verb; the others are served */
+    }
     tell(passage, told_before(passage, news, outcome == BS_UNKNOWN), status);
     return status;
 }

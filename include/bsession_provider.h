@@ -26,6 +26,9 @@
  *     APR_ENOSPC         one of *our* limits (max_bytes, max_fields, the largest record the store
  *                        takes); nothing was changed. A full disk or a full server is not this.
  *     BSESSION_ECORRUPT  something is there that is no record
+ *     BSESSION_EFULL     the store answered, and takes nothing more for now: its disk or its memory is
+ *                        full, or it is read-only. Nothing was changed. An outage of this call alone:
+ *                        the circuit breaker does not count it, for what is there can be read.
  *     APR_ENOTIMPL       the store has no such verb (scan)
  *     anything else      *unknown*: an outage. The store could not be asked, or did not answer, and
  *                        the core must not conclude anything, neither that the record is absent nor
@@ -69,6 +72,9 @@ extern "C" {
 /** Something lies under this key that is no record, or one that was damaged. An answer, not an
  *  outage: the session is empty and one line is logged. */
 #define BSESSION_ECORRUPT         (APR_OS_START_USERERR + 7301)
+
+/** Full, or read-only: see above. */
+#define BSESSION_EFULL            (APR_OS_START_USERERR + 7304)
 
 /** Bytes with a length. Behind each name and value that a backend hands out (load, scan) stands one
  *  NUL that the length does not count, so that what contains no NUL itself is a C string. */

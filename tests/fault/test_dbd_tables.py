@@ -126,6 +126,54 @@ def test_two_stores_two_tables(start_one, database):
     assert rows(database, "one") == 1 and rows(database, "two") == 2
 
 
+def test_a_name_with_capitals(start_one, database):
+    visitor = start_one(site(database, "Sessions_A")).client()
+    assert visitor.results("set=a:1", "incr=n:1") == ["ok", "=1"]
+    assert visitor.results("get=a", "incr=n:1") == ["=1", "=2"]
+
+
+def test_a_word_of_sql(start_one, database):
+    """The names of tables stand in the statements as they are."""
+    server = start_one(site(database, "order"))
+    assert server.client().probe("set=a:1").status == 503
+    server.logged("store default: save failed: what table= names is a word of the database's own")
+
+
+def test_a_server_that_does_not_commit(start_one):
+    """MariaDB's own `autocommit` may be off, or DBDInitSQL may turn it off."""
+    database = sql_servers.Mariadb("--autocommit=0")
+    try:
+        server = start_one(site(database, more='DBDInitSQL "SET autocommit = 0"\n'))
+        visitor = server.client()
+        visitor.results("set=a:1")
+        database.kill()
+        database.start()
+        assert visitor.results("get=a") == ["=1"]
+        server.stop()
+        assert rows(database) == 1
+    finally:
+        database.stop()
+
+
+def test_a_record_that_is_too_long(start_one):
+    """It is refused as by BSessionLimit, and keeps nobody else from the store: what is stored stays."""
+    database = sql_servers.Mariadb("--max-allowed-packet=65536")
+    try:
+        server = start_one(database.lines() + "BSessionStore default dbd: timeout=2s breaker=3,1min,1min\n"
+                           + on("BSessionLimit size=1M"))
+        visitor, other = server.client(), server.client()
+        visitor.results("set=a:1")
+        for _ in range(5):
+            assert visitor.probe("big=b:200000").status == 200
+        server.logged("store default: the record is longer than MariaDB's max_allowed_packet")
+        server.expect("over BSessionLimit, or larger than the store takes")
+        assert visitor.results("get=a", "has=b") == ["=1", "no"]
+        assert other.results("set=a:2") == ["ok"]
+        server.stop()
+    finally:
+        database.stop()
+
+
 @pytest.mark.parametrize("layout", ["id varchar(33) PRIMARY KEY, revision bigint, expires bigint",
                                     "id varchar(33), revision bigint, expires bigint, {data}",
                                     "session text"],
@@ -194,20 +242,6 @@ def test_serializable_transactions(start_one):
     database = sql_servers.Postgres("-c", "default_transaction_isolation=serializable")
     try:
         server = start_one(site(database))
-        test_no_step_is_lost(server)
-        server.stop()
-    finally:
-        database.stop()
-
-
-def test_a_server_that_commits_nothing_by_itself(start_one):
-    """Where that is MariaDB's habit, what was told would be there for one connection, and until that ends."""
-    database = sql_servers.Mariadb("--autocommit=0")
-    try:
-        server = start_one(site(database))
-        visitor = server.client()
-        assert visitor.results("set=a:1") == ["ok"]
-        assert rows(database) == 1
         test_no_step_is_lost(server)
         server.stop()
     finally:

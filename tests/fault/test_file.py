@@ -108,6 +108,24 @@ def test_a_full_disk(start, options, use, why):
 
 
 @root_only
+def test_a_full_disk_opens_no_breaker(start):
+    """However many saves are refused, what is there is read, and the log is told once."""
+    with small("size=256k") as (system, directory):
+        server = start(line(directory, "timeout=1s breaker=5,1min,1min"))
+        visitor = server.client()
+        visitor.results("set=a:1")
+        system.fill()
+        for _ in range(20):
+            assert server.client().probe("set=a:1").status == 503
+        assert visitor.results("get=a", "touch") == ["=1", "ok"]
+        server.logged("store default: save failed: ")
+        assert len([line for line in server.lines() if "store default: " in line]) == 1
+        system.free()
+        assert server.client().results("set=a:1") == ["ok"]
+        server.stop()
+
+
+@root_only
 def test_a_read_only_file_system(start):
     with small("size=1m") as (system, directory):
         server = start(line(directory))
@@ -153,6 +171,7 @@ def test_httpd_does_not_start_on_what_others_can_write(start, above, spoil, why)
 @pytest.mark.parametrize("spoil,why", [
     (lambda d: d.chmod(0o777), "others can write in the directory"),
     pytest.param(lambda d: os.chown(d, 1, -1), "the directory belongs to user 1", marks=root_only),
+    (lambda d: d.rename(d.with_name("elsewhere")), "the directory was removed or moved"),
     (shutil.rmtree, "the directory was removed")])
 def test_a_directory_that_others_get_hold_of(start, above, spoil, why):
     """Nothing is written there, and from the next second on nothing in it is believed."""
@@ -173,6 +192,28 @@ def test_a_directory_that_others_get_hold_of(start, above, spoil, why):
     directory.chmod(0o700)
     answers(visitor, "get=a")
     assert visitor.results("get=a") == ["-" if removed else "=1"]
+
+
+@root_only
+@pytest.mark.parametrize("put,why", [
+    (lambda d: d.mkdir(mode=0o755) or os.chown(d, 1, 1), "the directory belongs to user 1, not to httpd's"),
+    (lambda d: d.symlink_to(d.with_name("elsewhere")), "a link or file stands in the way")], ids=["another", "link"])
+def test_another_directory_in_its_place(start, above, put, why):
+    """The one that was there goes on to exist, and is not the store's any more: who starts would not find it."""
+    directory, elsewhere = above / "sessions", above / "elsewhere"
+    server = start(line(directory))
+    visitor = server.client()
+    visitor.results("set=a:1")
+    directory.rename(elsewhere)
+    put(directory)
+    wait_until(lambda: visitor.probe("get=a").status == 503, "it to be noticed")
+    assert why in server.logged("store default: load failed: ")
+    assert server.client().probe("set=a:1").status == 503
+    directory.unlink() if directory.is_symlink() else directory.rmdir()
+    elsewhere.rename(directory)
+    answers(visitor, "get=a")
+    assert visitor.results("get=a") == ["=1"]
+    server.expect("store default: ")
 
 
 def test_planted_links(start, above):

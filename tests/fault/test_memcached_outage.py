@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from doubles import wait_until
+from doubles import Listener, wait_until
 from httpd import on
 from load import Forgetful, Load
 from memcached_server import PASSWORD, USER, Memcached
@@ -370,24 +370,38 @@ def test_a_server_that_drops(start, another):
 
 # -- who asks
 
+class Other(Listener):
+    """A server of the web."""
+
+    def _answer(self, connection):
+        with connection:
+            connection.recv(1000)
+            connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+
 def test_who_asks(start, another):
     """SASL: with the right password, with a wrong one, and with none."""
-    locked, careless = another(sasl=True), another("-C")
+    locked, careless, simple, other = another(sasl=True), another("-C"), another(), Other()
     stores = {"right": locked.words, "wrong": f"memcached://{locked.host} user={USER} password=wrong-{PASSWORD}",
               "nobody": f"memcached://{locked.host} user=nobody password={PASSWORD}",
-              "silent": f"memcached://{locked.host}", "careless": careless.words}
+              "silent": f"memcached://{locked.host}", "careless": careless.words,
+              "simple": f"{simple.words} user={USER} password={PASSWORD}",
+              "other": f"memcached://127.0.0.1:{other.port}"}
     running = start(places(stores))
     running.expect(r"BSessionStore \S+: cannot be asked yet: ")
     works(running, "right")
     refused(running, "wrong", "the server refused user= or password=")
     refused(running, "nobody", "the server refused user= or password=")
     refused(running, "silent")
+    refused(running, "simple", "it lets nobody log in; is it Memcached, started with -S?")
+    refused(running, "other", "the server did not understand; is it Memcached?")
     visitor = running.client()
     visitor.results("set=a:1", at="/careless")
     assert visitor.probe("get=a", at="/careless").status == 503
     assert "no cas numbers (-C)" in running.logged("store careless: ")
     running.expect("store careless: ")
     assert PASSWORD not in running.log()
+    other.close()
 
 
 def test_many_log_in_at_once(start, another):

@@ -4,6 +4,7 @@ does is asked byte by byte in tests/unit."""
 import os
 import pathlib
 import re
+import shutil
 import signal
 import struct
 import time
@@ -226,6 +227,19 @@ def test_a_file_of_somebody_else_keeps_httpd_from_starting(start):
 
     server = does_not_start(start, stored(), "there is a file that this module has not made", prepare)
     assert (server.dir / "sessions").read_text() == "mine"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
+@pytest.mark.parametrize("mode", [0o755, 0o1777])
+def test_a_directory_of_somebody_else_keeps_httpd_from_starting(start, mode):
+    """Of the children's user, too: an older file, moved into the place of this one, would bring back what ended."""
+    def prepare(server):
+        (server.dir / "theirs").mkdir()
+        (server.dir / "theirs").chmod(mode)
+        shutil.chown(server.dir / "theirs", "www-data")
+
+    does_not_start(start, stored(path="{dir}/theirs/sessions"), r"its directory belongs to user \d+; expected user 0",
+                   prepare)
 
 
 # ---- sizes ----

@@ -315,7 +315,10 @@ START_TEST(nor_is_what_is_in_the_way)
     refuses(".new behind its name is in the way");
     unlink(beside(".new"));
     make_file(beside(".new"), "mine", 0644);
-    refuses("has mode 0644");
+    refuses("mode 0600; the one with .new behind its name");
+    unlink(beside(".new"));
+    ck_assert_int_eq(symlink(file_path, beside(".new")), 0);
+    refuses("it is a link; the one with .new behind its name");
     unlink(beside(".new"));
     file_kill(file_started("1M", ""));
     another_boot();

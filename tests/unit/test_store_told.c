@@ -33,6 +33,18 @@ static apr_status_t load(void)
     return bs_store_load(&bed_store, &by, &key, &record);
 }
 
+static apr_status_t save(void)
+{
+    bsession_record_t record = { .expires = apr_time_now() + BED_IDLE, .revision = 1 };
+    bsession_save_t put = { .mode = BSESSION_PUT, .record = &record, .base = 1 };
+    bs_caller_t by = { .pool = pool };
+    bsession_saved_t saved;
+    bsession_key_t key;
+
+    bs_token_key(&token, &key);
+    return bs_store_save(&bed_store, &by, &key, &put, &saved);
+}
+
 START_TEST(a_verb_that_fails_alone_is_told_of_once)
 {
     int i;
@@ -89,6 +101,21 @@ START_TEST(after_an_outage_it_is_told_of_anew)
 }
 END_TEST
 
+START_TEST(a_full_store_is_told_of_once_and_asked_on)
+{
+    int i;
+
+    bed_answer(BS_VERB_SAVE, BSESSION_EFULL, 20);
+    for (i = 0; i < 20; i++) {
+        bed_is(save(), BSESSION_EFULL);
+    }
+    ck_assert_int_eq(bs_is_outage(BSESSION_EFULL), 1);
+    bed_is(load(), APR_SUCCESS);
+    ck_assert_int_eq(bed_lines(), 1);
+    ck_assert_ptr_nonnull(strstr(bed_last_line(), "save failed: "));
+}
+END_TEST
+
 Suite *store_told_suite(void)
 {
     Suite *suite = suite_create("store_told");
@@ -98,6 +125,7 @@ Suite *store_told_suite(void)
     tcase_add_test(tests, a_verb_that_fails_alone_is_told_of_once);
     tcase_add_test(tests, and_again_when_it_has_succeeded_since);
     tcase_add_test(tests, each_verb_is_told_of);
+    tcase_add_test(tests, a_full_store_is_told_of_once_and_asked_on);
     tcase_add_test(tests, after_an_outage_it_is_told_of_anew);
     suite_add_tcase(suite, tests);
     return suite;
