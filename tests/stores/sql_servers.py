@@ -201,12 +201,14 @@ class Mariadb(Server):
 
     def prepare(self):
         self.run("mariadb-install-db", "--no-defaults", f"--datadir={self.data}", "--skip-test-db",
+                 f"--tmpdir={self.dir}",        # each that starts clears away what others have in a common one
                  "--auth-root-authentication-method=normal", **self.who)
 
     def command(self):
         return [shutil.which("mariadbd") or "/usr/sbin/mariadbd", "--no-defaults", f"--datadir={self.data}",
                 f"--socket={self.data}/socket", f"--port={self.port}", "--bind-address=127.0.0.1",
-                f"--pid-file={self.data}/pid", "--innodb-flush-log-at-trx-commit=2", *self.options]
+                f"--pid-file={self.data}/pid", f"--tmpdir={self.dir}",
+                "--innodb-flush-log-at-trx-commit=2", *self.options]
 
     def make(self):
         self.ask(f"CREATE DATABASE {DATABASE}; CREATE USER '{USER}'@'127.0.0.1' IDENTIFIED BY '{PASSWORD}'; "
