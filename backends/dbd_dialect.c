@@ -113,6 +113,8 @@ static dbd_outcome_t fault_mysql(int code, const char *text, const char **senten
         { 1205, NULL, DBD_AGAIN, IN_THE_WAY },
         { 1213, NULL, DBD_AGAIN, IN_THE_WAY },
         { 1020, NULL, DBD_AGAIN, IN_THE_WAY },
+        /* INSERT IGNORE would cut off what a column is too short for, and call it done */
+        { 1062, NULL, DBD_THERE, NULL },
         { 1146, NULL, DBD_UNPREPARED, NULL },                   /* no table */
         { 1054, NULL, DBD_UNPREPARED, NULL },                   /* no column */
         { 1243, NULL, DBD_UNPREPARED, NULL },                   /* another session's statement */
@@ -187,8 +189,7 @@ static const dbd_dialect_t dialects[] = {
                   "id varchar(33) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY, "
                   "revision bigint NOT NULL, expires bigint NOT NULL, data mediumblob NOT NULL, "
                   "KEY {table}_expires (expires)) ENGINE = InnoDB",
-        .create = "INSERT IGNORE INTO {table} (id, revision, expires, data) "
-                  "VALUES (%s, %lld, " NEW_END ", %pDb)",
+        .create = NEW_ROW,
         .put = NEW_ROW " ON DUPLICATE KEY UPDATE revision = VALUES(revision), "
                "expires = VALUES(expires), data = VALUES(data)",
         .sweep = "DELETE FROM {table} WHERE expires BETWEEN 1 AND {now} + %lld "

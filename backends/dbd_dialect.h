@@ -40,6 +40,7 @@ typedef enum {
 /** What a failure says of the statement. */
 typedef enum {
     DBD_DONE,
+    DBD_THERE,          /* not done, for a row is there: an answer */
     DBD_AGAIN,          /* not done, others were in the way: in a moment it may be */
     DBD_UNPREPARED,     /* not done: the statements are not, or no longer, those of the table */
     DBD_REFUSED,        /* not done */

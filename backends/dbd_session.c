@@ -291,7 +291,11 @@ dbd_outcome_t dbd_session_run(dbd_session_t *session, const dbd_question_t *ques
          : apr_dbd_pbquery(on->driver, pool, on->handle, &answer->affected, prepared,
                            question->values);
     if (code != 0) {
-        return session->dialect->fault(code, error_text(session, code), sentence);
+        outcome = session->dialect->fault(code, error_text(session, code), sentence);
+        if (outcome != DBD_THERE) {
+            return outcome;
+        }
+        answer->affected = 0;
     }
     session->answered = apr_time_now();
     if (question->reads && !read_rows(session, results, answer, pool)) {

@@ -11,6 +11,8 @@
 
 /* How often a child looks whether something is due. */
 #define LOOK_EVERY apr_time_from_sec(1)
+/* A thread of our own: a database that has stopped must not keep others' work from being done. */
+#define WATCHDOG   "_bsession_"
 
 /* mod_watchdog's thread outlives the child's pool, and with that what stores keep in it. So the pool waits
  * for a sweep, which is short, and none begins after. */
@@ -110,7 +112,7 @@ void bs_sweep_start(server_rec *main_server, apr_pool_t *pconf)
     if (by != BY_THREAD) {
         return;
     }
-    if (!get || !watch || get(&watchdog, AP_WATCHDOG_DEFAULT, 0, 0, pconf) != APR_SUCCESS
+    if (!get || !watch || get(&watchdog, WATCHDOG, 0, 0, pconf) != APR_SUCCESS
         || watch(watchdog, LOOK_EVERY, stores, look) != APR_SUCCESS) {
         bs_sweep_by_requests = 1;
     }

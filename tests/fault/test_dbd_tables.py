@@ -248,6 +248,23 @@ def test_serializable_transactions(start_one):
         database.stop()
 
 
+def test_a_column_that_is_too_short(start_one):
+    """A table that somebody has made otherwise than docs/backends.md: a session is not cut off, and says why not."""
+    database = sql_servers.Mariadb()
+    try:
+        database("CREATE TABLE bsession (id varchar(33) NOT NULL PRIMARY KEY, revision bigint NOT NULL, "
+                 "expires bigint NOT NULL, data tinyblob NOT NULL) ENGINE = InnoDB")
+        server = start_one(site(database))
+        assert server.client().results("set=a:1") == ["ok"]
+        assert server.client().probe("big=a:5000").status == 503
+        assert "a column of the table is too short" in server.logged("store default: save failed")
+        assert rows(database) == 1
+        server.expect("store default: ")
+        server.stop()
+    finally:
+        database.stop()
+
+
 @pytest.mark.parametrize("name", ["pgsql", "mysql"])
 def test_a_user_who_may_do_no_more_than_needed(start_one, name):
     """docs/backends.md: with a table that somebody else has made."""

@@ -28,7 +28,7 @@ HARMLESS = [
     r"AH00098: pid file .* overwritten",
     r"AH01873:", r"AH01882:",           # mod_ssl: no session cache; which OpenSSL it was built with
     r"AH01906:", r"AH01909:",           # a certificate that a test made
-    r"AH03093:",                        # a connection was to be kept, and httpd stops
+    r"AH03092:", r"AH03093:",           # a connection was to be kept, or to linger, and httpd stops
     r"AH01243:",                        # mod_cgid: a daemon's end and the next one's start meet, in quick restarts
 ]
 

@@ -51,6 +51,10 @@ void file_teardown(void)
     pool_teardown();
 }
 
+/* For others to let go of the file: until it is clear that they do not, or all that a busy machine
+ * takes. */
+static apr_interval_time_t patience = apr_time_from_msec(50);
+
 static bsession_backend_t *file_start_as(const char *name, const char *size, apr_pool_t *process)
 {
     bsession_option_t option = { "size", size };
@@ -65,7 +69,7 @@ static bsession_backend_t *file_start_as(const char *name, const char *size, apr
     ck_assert_msg(!sentence, "%s", sentence);
     store_call();
     store_last.pool = process;
-    store_last.deadline = apr_time_now() + apr_time_from_msec(50);
+    store_last.deadline = apr_time_now() + patience;
     return bsession_memory_provider.open(backend, -1, -1, &store_last) == APR_SUCCESS ? backend
                                                                                       : NULL;
 }
@@ -80,8 +84,11 @@ bsession_backend_t *file_start(const char *size)
 
 bsession_backend_t *file_started(const char *size, const char *notice)
 {
-    bsession_backend_t *backend = file_start(size);
+    bsession_backend_t *backend;
 
+    patience = apr_time_from_sec(30);
+    backend = file_start(size);
+    patience = apr_time_from_msec(50);
     ck_assert_msg(backend != NULL, "%s", store_last.why);
     ck_assert_msg(*notice ? strstr(store_last.why, notice) != NULL : !store_last.why[0],
                   "'%s' and not '%s'", store_last.why, notice);
