@@ -173,8 +173,8 @@ static apr_status_t create(bsession_backend_t *backend, const char *id, const st
     apr_int64_t life;
     const void *values[] = { id, &stored->revision, &life, &life, stored->bytes, &stored->size,
                              NULL, NULL };
-    dbd_question_t insert = { .statement = DBD_CREATE, .values = values, .life = &life,
-                              .expires = stored->expires, .again = 1 };
+    dbd_question_t insert = { .statement = DBD_CREATE, .values = values, .size = stored->size,
+                              .life = &life, .expires = stored->expires, .again = 1 };
     dbd_question_t clear = { .statement = DBD_CLEAR, .values = values, .again = 1 };
     dbd_answer_t answer, cleared;
     apr_status_t status = dbd_ask(backend, &insert, &answer, call);
@@ -208,8 +208,8 @@ static apr_status_t put(bsession_backend_t *backend, const char *id, const store
     apr_int64_t life;
     const void *values[] = { id, &stored->revision, &life, &life, stored->bytes, &stored->size,
                              NULL, NULL };
-    dbd_question_t question = { .statement = DBD_PUT, .values = values, .life = &life,
-                                .expires = stored->expires };
+    dbd_question_t question = { .statement = DBD_PUT, .values = values, .size = stored->size,
+                                .life = &life, .expires = stored->expires };
     dbd_answer_t answer;
 
     return dbd_ask(backend, &question, &answer, call);
@@ -222,8 +222,8 @@ static apr_status_t store(bsession_backend_t *backend, const char *id, const sto
     apr_int64_t life;
     const void *values[] = { &stored->revision, stored->bytes, &stored->size, NULL, NULL, &life,
                              &life, &life, id, &stored->base };
-    dbd_question_t question = { .statement = DBD_STORE, .values = values, .life = &life,
-                                .expires = stored->expires, .again = 1 };
+    dbd_question_t question = { .statement = DBD_STORE, .values = values, .size = stored->size,
+                                .life = &life, .expires = stored->expires, .again = 1 };
     dbd_answer_t answer;
     apr_status_t status = dbd_ask(backend, &question, &answer, call);
     apr_uint64_t there;

@@ -107,6 +107,8 @@ static dbd_outcome_t fault_sqlite3(int code, const char *text, const char **sent
     return fault_find(faults, code, text, sentence);
 }
 
+#define TOO_LONG "the record is longer than MariaDB's max_allowed_packet"
+
 static dbd_outcome_t fault_mysql(int code, const char *text, const char **sentence)
 {
     static const fault_t faults[] = {
@@ -125,7 +127,7 @@ static dbd_outcome_t fault_mysql(int code, const char *text, const char **senten
         { 1836, NULL, DBD_FULL, "MariaDB is read-only" },
         { 1142, NULL, DBD_REFUSED, "the user of DBDParams may not do that" },
         { 1143, NULL, DBD_REFUSED, "the user of DBDParams may not do that" },
-        { 1153, NULL, DBD_TOO_LARGE, "the record is longer than MariaDB's max_allowed_packet" },
+        { 1153, NULL, DBD_TOO_LARGE, TOO_LONG },
         { 1406, NULL, DBD_TOO_LARGE, "a column of the table is too short" },
         { 1461, NULL, DBD_REFUSED, "MariaDB prepares no more than max_prepared_stmt_count" },
         { 1064, NULL, DBD_REFUSED, WORD_OF_SQL },
@@ -185,6 +187,9 @@ static const dbd_dialect_t dialects[] = {
         .is_server = 1,
         /* the server's own may be 0, and then nothing that was acknowledged would stay */
         .greeting = "SET autocommit = 1",
+        /* sent all the same, it may be answered by the end of the connection alone */
+        .most = "SELECT @@max_allowed_packet",
+        .too_long = TOO_LONG,
         .layout = "CREATE TABLE IF NOT EXISTS {table} ("
                   "id varchar(33) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY, "
                   "revision bigint NOT NULL, expires bigint NOT NULL, data mediumblob NOT NULL, "

@@ -57,6 +57,8 @@ typedef struct {
     int         hex;            /* it is read so */
     int         is_server;      /* which may stop, or close a connection that is idle */
     const char *greeting;       /* said on each new connection, or NULL */
+    const char *most;           /* asks how many bytes a statement may have, values and all; or NULL */
+    const char *too_long;       /* the sentence about one that has more */
     const char *layout;         /* makes the table and its index */
     const char *create, *put, *sweep;
     /** What a failure was, and a sentence about it, or NULL. `text` itself may name whom nobody

@@ -14,6 +14,9 @@
 #define ROW_DATA     3
 #define ROW_ID       4
 
+/* Of a statement that stores, what is not the record: more than it has. */
+#define AROUND_A_RECORD 1024
+
 /* ------------------------------------------------------------------ life */
 
 dbd_session_t *dbd_session_of(const dbd_connection_t *connection, const dbd_dialect_t *dialect,
@@ -125,14 +128,33 @@ static int make_table(dbd_session_t *session, apr_pool_t *pool)
     return select_text(session, probe, pool);
 }
 
+/** A number that a statement without parameters finds; 0 where it finds none. */
+static apr_int64_t select_number(dbd_session_t *session, const char *text, apr_pool_t *pool)
+{
+    const dbd_connection_t *on = &session->connection;
+    apr_dbd_results_t *results = NULL;
+    apr_dbd_row_t *row = NULL;
+    const char *number;
+
+    if (apr_dbd_select(on->driver, pool, on->handle, &results, text, 1) != 0
+        || apr_dbd_get_row(on->driver, pool, results, &row, 1) != 0) {
+        return 0;
+    }
+    number = apr_dbd_get_entry(on->driver, row, 0);
+    return number ? apr_atoi64(number) : 0;
+}
+
 /** The first word on a connection. Its ping is prepared with it: one that a later connection knows
  *  under the same handle, since a driver has connected again, tells nothing of this one's. */
-static void greet(dbd_session_t *session)
+static void greet(dbd_session_t *session, apr_pool_t *pool)
 {
     const char *sentence;
 
     if (session->dialect->greeting) {
         say(session, session->dialect->greeting);
+    }
+    if (session->dialect->most) {
+        session->most = select_number(session, session->dialect->most, pool);
     }
     session->greeted = prepare(session, DBD_PING, &sentence) == DBD_DONE;
 }
@@ -147,7 +169,7 @@ static dbd_outcome_t get_prepared(dbd_session_t *session, dbd_statement_t which,
         return DBD_DONE;
     }
     if (!session->greeted) {
-        greet(session);
+        greet(session, pool);
     }
     outcome = prepare(session, which, sentence);
     if (outcome == DBD_DONE || outcome == DBD_AGAIN) {
@@ -280,6 +302,10 @@ dbd_outcome_t dbd_session_run(dbd_session_t *session, const dbd_question_t *ques
 
     if (outcome != DBD_DONE) {
         return outcome;
+    }
+    if (session->most && question->size + AROUND_A_RECORD > (apr_uint64_t)session->most) {
+        *sentence = session->dialect->too_long;
+        return DBD_TOO_LARGE;
     }
     if (question->life) {
         *question->life = life_of(question->expires);

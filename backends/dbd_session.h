@@ -23,12 +23,14 @@ typedef struct {
     apr_dbd_prepared_t   *prepared[DBD_STATEMENTS];
     unsigned              serial;       /* names of statements are not used twice */
     int                   greeted;
+    apr_int64_t           most;         /* bytes of a statement, values and all; 0 = not known */
     apr_time_t            answered;     /* the last time */
 } dbd_session_t;
 
 typedef struct {
     dbd_statement_t  statement;
     const void     **values;            /* as apr_dbd_pbquery takes them */
+    apr_size_t       size;              /* of the record among them, or 0 */
     int              reads;             /* it returns rows */
     apr_int64_t     *life;              /* the one among the values, or NULL; see DBD_LIFE_MOST. */
     apr_time_t       expires;           /* It is filled in when it is asked, and ends then. */
