@@ -11,6 +11,7 @@ import server
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent / "tests" / "stores"))
 
+import memcached_server  # noqa: E402
 import sql_servers  # noqa: E402
 from redis_server import Redis  # noqa: E402
 
@@ -48,6 +49,21 @@ class Store:
 
     def stop(self):
         self.redis.stop()
+
+
+class Memcached:
+    """A Memcached server, the same for all rows."""
+
+    def __init__(self, core):
+        self.memcached = memcached_server.Memcached()
+        for task in os.listdir(f"/proc/{self.memcached.process.pid}/task"):
+            os.sched_setaffinity(int(task), {core})
+
+    def words(self):
+        return {"memcached": self.memcached.words, "memcached_port": self.memcached.port}
+
+    def stop(self):
+        self.memcached.stop()
 
 
 class Databases:
@@ -88,15 +104,17 @@ pm.max_children = {children}
 {extra}
 """
 
+PHP_SESSION = "bench"
+
 # The same pages everywhere: where no session is configured, they have none.
-PAGE = """\
+PAGE = f"""\
 <?php
-if (ini_get('session.save_handler') === 'redis') {
+if (ini_get('session.name') === '{PHP_SESSION}') {{
     session_start();
-    if ($_SESSION['user'] !== 'alice' || count($_SESSION) !== 5) {
+    if ($_SESSION['user'] !== 'alice' || count($_SESSION) !== 5) {{
         http_response_code(500);
-    }
-}
+    }}
+}}
 header('Content-Type: text/plain');
 echo "hello world\\n";
 """

@@ -51,6 +51,7 @@ def measure_httpd(chosen, work, table):
                "bench_hiredis": build_module(work, "mod_bench_hiredis", "-lhiredis")}
     site = rows.Site(TOP / "build", modules, beside.Store(throughput.cpus()[1]))
     try:
+        site.memcached = beside.Memcached(throughput.cpus()[1])
         site.databases = beside.Databases(throughput.cpus()[1])
         if "instructions" in chosen.parts:
             tables.add_instructions(table, *instructions.measure(rows.ROWS, work, site, say))
@@ -62,6 +63,8 @@ def measure_httpd(chosen, work, table):
             tables.add_demands(table, demands.measure(asking, work, site, say))
     finally:
         site.redis.stop()
+        if site.memcached:
+            site.memcached.stop()
         if site.databases:
             site.databases.stop()
 

@@ -14,6 +14,15 @@ REDIS = BSESSION + """\
 LoadModule bsession_redis_module {build}/.libs/mod_bsession_redis.so
 BSessionStore default """
 
+FILES = BSESSION + """\
+BSessionStore default file:@DATA@/sessions
+"""
+
+MEMCACHED = BSESSION + """\
+LoadModule bsession_memcached_module {build}/.libs/mod_bsession_memcached.so
+BSessionStore default {memcached}
+"""
+
 DBD = BSESSION + """\
 LoadModule dbd_module {modules}/mod_dbd.so
 LoadModule bsession_dbd_module {build}/.libs/mod_bsession_dbd.so
@@ -41,9 +50,25 @@ LoadModule proxy_fcgi_module {modules}/mod_proxy_fcgi.so
 </FilesMatch>
 """
 
-PHPREDIS = """\
+# By this name pages know that there is one.
+PHP_SESSION = f"""\
+php_admin_value[session.name] = {beside.PHP_SESSION}
+"""
+
+PHPREDIS = PHP_SESSION + """\
 php_admin_value[session.save_handler] = redis
 php_admin_value[session.save_path] = "tcp://127.0.0.1:{port}"""
+
+PHP_FILES = PHP_SESSION + """\
+php_admin_value[session.save_handler] = files
+php_admin_value[session.save_path] = "@DATA@"
+"""
+
+PHP_MEMCACHED = PHP_SESSION + """\
+php_admin_value[session.save_handler] = memcached
+php_admin_value[session.save_path] = "127.0.0.1:{memcached_port}"
+php_admin_value[memcached.sess_locking] = Off
+"""
 
 SESSION = """\
 LoadModule session_module {modules}/mod_session.so
@@ -87,11 +112,13 @@ class Site:
     build: pathlib.Path
     bench: dict[str, pathlib.Path]      # the modules of bench/
     redis: beside.Store | None = None
+    memcached: beside.Memcached | None = None
     databases: beside.Databases | None = None
 
     def words(self):
         return {"build": self.build, "modules": server.apxs("LIBEXECDIR"), **self.bench,
                 **(self.redis.words() if self.redis else {}),
+                **(self.memcached.words() if self.memcached else {}),
                 **(self.databases.words() if self.databases else {})}
 
 
@@ -125,7 +152,7 @@ class Row:
         if "DBDriver" in self.config:
             make_database(made.data / "sessions.db")
         if self.php is not None:
-            made.beside = beside.Php(made, self.php.format(**words))
+            made.beside = beside.Php(made, self.php.format(**words).replace("@DATA@", str(made.data)))
         return made
 
     def seed(self, client, site):
@@ -212,6 +239,10 @@ ROWS = [
         trips=1),
     Row("redis-tls-write", "the same by TLS: changed", REDIS + "{tls}\n", ENV, "/write", True,
         redis=True, trips=2),
+    Row("file-read", "files: five keys into the environment", FILES, ENV, seeded=True),
+    Row("file-write", "files: one of five keys changed", FILES, ENV, "/write", True),
+    Row("memcached-read", "Memcached: five keys into the environment", MEMCACHED, ENV, seeded=True),
+    Row("memcached-write", "Memcached: one of five keys changed", MEMCACHED, ENV, "/write", True),
     Row("sqlite-read", "SQLite: five keys into the environment", DBD + SQLITE, ENV, seeded=True),
     Row("sqlite-write", "SQLite: one of five keys changed", DBD + SQLITE, ENV, "/write", True),
     Row("pgsql-read", "PostgreSQL: five keys into the environment", DBD + "{pgsql}", ENV,
@@ -232,4 +263,12 @@ PHP_ROWS = [
         True, redis=True, php=PHPREDIS + '?persistent=1"\n', seed_path="/seed.php"),
     Row("php-redis-anew", "PHP, phpredis: five keys read, a connection a request", PHP, "",
         BARE_PHP.path, True, redis=True, php=PHPREDIS + '"\n', seed_path="/seed.php"),
+    Row("php-bsession-file", "PHP, mod_bsession in files: five keys in the environment", PHP + FILES,
+        ENV, BARE_PHP.path, True, php=""),
+    Row("php-files", "PHP, its own sessions in files: five keys read", PHP, "", BARE_PHP.path, True,
+        php=PHP_FILES, seed_path="/seed.php"),
+    Row("php-bsession-memcached", "PHP, mod_bsession in Memcached: five keys in the environment",
+        PHP + MEMCACHED, ENV, BARE_PHP.path, True, php=""),
+    Row("php-memcached", "PHP, its own sessions in Memcached: five keys read", PHP, "",
+        BARE_PHP.path, True, php=PHP_MEMCACHED, seed_path="/seed.php"),
 ]

@@ -52,8 +52,9 @@ mod_session_cookie and mod_session_crypto keep the session in the cookie, and so
 latter makes its key anew for each cookie that it reads or writes, in 4,096 rounds of PBKDF2.
 Redis is one server, asked by TCP on the loopback, by a UNIX socket, or by TLS. "hiredis alone" is a
 module of the bench: before a request each thread asks on its own connection for a copy of such a
-session's hash, and forgets the answer. phpredis is configured as its documentation says; the page
-reads one of five keys and changes none.
+session's hash, and forgets the answer. phpredis is configured as its documentation says, PHP's other
+sessions as Debian does, but that one in Memcached is not locked; one in files is, for as long as the
+page runs, and the connections of a row have one session. The page reads one of five keys and changes none.
 """,
     "store": """\
 [e] bench/store.c calls the memory provider without httpd and without the core, in the objects that
