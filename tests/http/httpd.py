@@ -4,6 +4,7 @@ Everything of one server lives in one temporary directory: configuration, logs, 
 Nothing here sleeps for a while and hopes: each wait is for a condition, up to a deadline.
 """
 
+import contextlib
 import os
 import pathlib
 import re
@@ -298,11 +299,33 @@ ScriptAlias /cgi/ {self.cgi}/
         return self.ports[0]
 
     def graceful(self):
-        """Returns when the new generation serves."""
-        before = self.log().count("resuming normal operations")
+        """Returns when the new generation alone takes connections."""
+        before, old = self.log().count("resuming normal operations"), self.children()
         self.process.send_signal(signal.SIGUSR1)
         wait_until(lambda: self.log().count("resuming normal operations") > before,
                    "a graceful restart")
+        wait_until(lambda: all(self._takes_no_more(pid) for pid in old), "the generation before to stop listening")
+
+    def _takes_no_more(self, pid):
+        """It has gone, or does not listen; one of prefork's listens still while it serves its last connection."""
+        held = set()
+        try:
+            for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+                with contextlib.suppress(FileNotFoundError):
+                    held.add(os.readlink(fd))
+        except OSError:
+            return True
+        established, listening = (self._sockets(state) for state in ("01", "0A"))
+        return not held & listening or (self.build.mpm == "prefork" and bool(held & established))
+
+    def _sockets(self, state):
+        """Those at our ports, as /proc names them."""
+        found = set()
+        for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]:
+            words = line.split()
+            if words[3] == state and int(words[1].partition(":")[2], 16) in self.ports:
+                found.add(f"socket:[{words[9]}]")
+        return found
 
     def children(self):
         """The processes that serve; with mod_cgid its daemon is among them."""
