@@ -19,7 +19,8 @@
 
 #define BS_META_VERSION 1
 #define BS_REALM_SIZE   8
-#define BS_META_MAX     160
+/* All sections there are, an owner's name of 255 bytes included. */
+#define BS_META_MAX     1024
 
 /* Logins that may follow each other within the time that a retired token is remembered. */
 #define BS_RETIRED_MAX  4

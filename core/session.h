@@ -25,21 +25,7 @@
 
 #include "cookie.h"
 #include "merge.h"
-#include "meta.h"
-#include "store_call.h"
-
-/** How a session lives; pinned by the place that opened it. */
-typedef struct {
-    bs_store_t          *store;
-    bs_store_t          *older;             /* BSessionMigrateFrom, or NULL */
-    unsigned char        realm[BS_REALM_SIZE];
-    apr_interval_time_t  idle;
-    apr_interval_time_t  absolute;          /* 0 = off */
-    int                  read_prolongs;     /* BSessionSlide access, and not Passive */
-    int                  cookie_follows;    /* the cookie's life is the record's: Lifetime=idle */
-    apr_size_t           max_bytes;
-    apr_size_t           max_fields;
-} bs_terms_t;
+#include "terms.h"
 
 typedef enum {
     BS_UNASKED, BS_PRESENT, BS_ABSENT, BS_RETIRED, BS_OUTAGE, BS_GONE

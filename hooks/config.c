@@ -61,6 +61,9 @@ void *bs_merge_dir_conf(apr_pool_t *p, void *outer, void *inner)
     INHERIT(max_bytes, BS_UNSET);
     INHERIT(max_keys, BS_UNSET);
     INHERIT(anonymous, BS_UNSET);
+    INHERIT(rotate, NULL);
+    INHERIT(lock, NULL);
+    INHERIT(user, NULL);
     merged->env = in->env.which != BS_UNSET ? in->env : out->env;
     merged->header = in->header.which != BS_UNSET ? in->header : out->header;
     INHERIT(write_back, BS_UNSET);
@@ -149,18 +152,18 @@ void bs_conf_terms(const bs_dir_conf_t *conf, bs_store_t *store, const server_re
     terms->absolute = OR_DEFAULT(conf->absolute, DEFAULT_ABSOLUTE);
     terms->read_prolongs = OR_DEFAULT(conf->slide_on_write, 0) == 0 && conf->mode != BS_PASSIVE;
     terms->cookie_follows = bs_conf_cookie(conf)->life == BS_LIFE_IDLE;
+    if (conf->rotate) {
+        terms->rotate = *conf->rotate;
+    }
+    if (conf->lock) {
+        terms->lock = *conf->lock;
+    }
+    if (conf->user) {
+        terms->user = *conf->user;
+    }
 }
 
 /* ---- directives ---- */
-
-/** The struct that a directive changes. */
-static bs_dir_conf_t *speak(void *dir)
-{
-    bs_dir_conf_t *conf = dir;
-
-    conf->said = 1;
-    return conf;
-}
 
 static const char *position(const cmd_parms *cmd)
 {
@@ -190,7 +193,7 @@ static void remember_place(const cmd_parms *cmd, bs_dir_conf_t *conf)
 static const char *set_mode(cmd_parms *cmd, void *dir, const char *word)
 {
     static const char *const words[] = { "Off", "On", "ReadOnly", "Passive" };
-    bs_dir_conf_t *conf = speak(dir);
+    bs_dir_conf_t *conf = bs_speak(dir);
     int i;
 
     for (i = 0; i < 4; i++) {
@@ -238,7 +241,7 @@ static const char *no_such_store(const cmd_parms *cmd, const char *name)
 
 static const char *set_use(cmd_parms *cmd, void *dir, const char *name)
 {
-    bs_dir_conf_t *conf = speak(dir);
+    bs_dir_conf_t *conf = bs_speak(dir);
 
     conf->use = named_store(cmd, conf, name);
     return conf->use ? NULL : no_such_store(cmd, name);
@@ -247,14 +250,13 @@ static const char *set_use(cmd_parms *cmd, void *dir, const char *name)
 static const char *set_older(cmd_parms *cmd, void *dir, const char *name)
 {
     static bs_store_conf_t off;
-    bs_dir_conf_t *conf = speak(dir);
+    bs_dir_conf_t *conf = bs_speak(dir);
 
     conf->older = strcasecmp(name, "Off") == 0 ? &off : named_store(cmd, conf, name);
     return conf->older ? NULL : no_such_store(cmd, name);
 }
 
-/** Whether an earlier word, from this one on, has the same name before its =. */
-static int is_given_before(char *const words[], int at, int from)
+int bs_is_given_before(char *const words[], int at, int from)
 {
     apr_size_t len = strcspn(words[at], "=") + 1;
 
@@ -268,7 +270,7 @@ static int is_given_before(char *const words[], int at, int from)
 
 static const char *set_cookie(cmd_parms *cmd, void *dir, int argc, char *const argv[])
 {
-    bs_dir_conf_t *conf = speak(dir);
+    bs_dir_conf_t *conf = bs_speak(dir);
     bs_cookie_t *cookie = apr_pmemdup(cmd->pool, &bs_cookie_default, sizeof *cookie);
     const char *wrong = NULL;
     int i;
@@ -279,7 +281,7 @@ static const char *set_cookie(cmd_parms *cmd, void *dir, int argc, char *const a
     cookie->name = argv[0];
     cookie->name_len = strlen(argv[0]);
     for (i = 1; i < argc && !wrong; i++) {
-        if (is_given_before(argv, i, 1)) {
+        if (bs_is_given_before(argv, i, 1)) {
             return apr_psprintf(cmd->pool, "BSessionCookie: %.*s= is given twice",
                                 (int)strcspn(argv[i], "="), argv[i]);
         }
@@ -302,7 +304,7 @@ static const char *set_cookie(cmd_parms *cmd, void *dir, int argc, char *const a
 
 static const char *set_idle(cmd_parms *cmd, void *dir, const char *text)
 {
-    bs_dir_conf_t *conf = speak(dir);
+    bs_dir_conf_t *conf = bs_speak(dir);
 
     if (bs_parse_time(&conf->idle, text) || conf->idle < apr_time_from_sec(1)
         || conf->idle > LONGEST_IDLE) {
@@ -314,7 +316,7 @@ static const char *set_idle(cmd_parms *cmd, void *dir, const char *text)
 
 static const char *set_absolute(cmd_parms *cmd, void *dir, const char *text)
 {
-    bs_dir_conf_t *conf = speak(dir);
+    bs_dir_conf_t *conf = bs_speak(dir);
 
     if (strcasecmp(text, "off") == 0) {
         conf->absolute = 0;
@@ -330,7 +332,7 @@ static const char *set_absolute(cmd_parms *cmd, void *dir, const char *text)
 
 static const char *set_slide(cmd_parms *cmd, void *dir, const char *word)
 {
-    bs_dir_conf_t *conf = speak(dir);
+    bs_dir_conf_t *conf = bs_speak(dir);
 
     conf->slide_on_write = strcasecmp(word, "write") == 0;
     if (!conf->slide_on_write && strcasecmp(word, "access") != 0) {
@@ -360,7 +362,7 @@ static const char *set_limit_word(cmd_parms *cmd, bs_dir_conf_t *conf, const cha
 
 static const char *set_limit(cmd_parms *cmd, void *dir, const char *one, const char *other)
 {
-    const char *wrong = set_limit_word(cmd, speak(dir), one);
+    const char *wrong = set_limit_word(cmd, bs_speak(dir), one);
 
     if (!wrong && other && strncasecmp(one, other, strcspn(one, "=") + 1) == 0) {
         return apr_psprintf(cmd->pool, "BSessionLimit: %.*s= is given twice",
@@ -371,7 +373,7 @@ static const char *set_limit(cmd_parms *cmd, void *dir, const char *one, const c
 
 static const char *set_outage(cmd_parms *cmd, void *dir, const char *word)
 {
-    bs_dir_conf_t *conf = speak(dir);
+    bs_dir_conf_t *conf = bs_speak(dir);
 
     conf->anonymous = strcasecmp(word, "anonymous") == 0;
     if (!conf->anonymous && strcasecmp(word, "deny") != 0) {
@@ -382,18 +384,18 @@ static const char *set_outage(cmd_parms *cmd, void *dir, const char *word)
 
 static const char *set_env(cmd_parms *cmd, void *dir, const char *word)
 {
-    return bs_selection_add(&speak(dir)->env, cmd->cmd->name, word, cmd->pool);
+    return bs_selection_add(&bs_speak(dir)->env, cmd->cmd->name, word, cmd->pool);
 }
 
 static const char *set_header(cmd_parms *cmd, void *dir, const char *word)
 {
-    return bs_selection_add(&speak(dir)->header, cmd->cmd->name, word, cmd->pool);
+    return bs_selection_add(&bs_speak(dir)->header, cmd->cmd->name, word, cmd->pool);
 }
 
 static const char *set_write_back(cmd_parms *cmd, void *dir, int on)
 {
     (void)cmd;
-    speak(dir)->write_back = on;
+    bs_speak(dir)->write_back = on;
     return NULL;
 }
 
@@ -432,6 +434,12 @@ const command_rec bs_directives[] = {
                   "how long a session lives at most, or Off"),
     AP_INIT_TAKE1("BSessionSlide", set_slide, NULL, RSRC_CONF | OR_AUTHCFG,
                   "what prolongs a session: access or write"),
+    AP_INIT_TAKE_ARGV("BSessionRotate", bs_set_rotate, NULL, RSRC_CONF | OR_AUTHCFG,
+                      "how often the token is replaced, or Off; grace=10s, reuse=log or revoke"),
+    AP_INIT_TAKE_ARGV("BSessionLock", bs_set_lock, NULL, RSRC_CONF | OR_AUTHCFG,
+                      "Off or On; wait=10s, lease=30s"),
+    AP_INIT_TAKE_ARGV("BSessionUser", bs_set_user, NULL, RSRC_CONF | OR_AUTHCFG,
+                      "the key that names a session's owner, or Off; max= of sessions, deny or evict"),
     AP_INIT_TAKE12("BSessionLimit", set_limit, NULL, RSRC_CONF | OR_AUTHCFG,
                     "size= and keys= of a session at most"),
     AP_INIT_TAKE1("BSessionOnOutage", set_outage, NULL, RSRC_CONF | OR_AUTHCFG,

@@ -52,6 +52,9 @@ typedef struct {
     apr_int64_t          max_bytes;
     apr_int64_t          max_keys;
     int                  anonymous;         /* BSessionOnOutage */
+    const bs_rotate_rule_t *rotate;         /* these three: NULL where nothing is said */
+    const bs_lock_rule_t   *lock;
+    const bs_user_rule_t   *user;
     bs_selection_t       env;
     bs_selection_t       header;
     int                  write_back;
@@ -105,6 +108,24 @@ apr_size_t         bs_conf_max_fields(const bs_dir_conf_t *conf);
 /** All but the limits, which are those of the place that asks last: see bs_slot_of(). */
 void               bs_conf_terms(const bs_dir_conf_t *conf, bs_store_t *store, const server_rec *s,
                                  bs_terms_t *terms);
+
+/** The struct that a directive of a place changes. */
+static inline bs_dir_conf_t *bs_speak(void *dir)
+{
+    bs_dir_conf_t *conf = dir;
+
+    conf->said = 1;
+    return conf;
+}
+
+/** Whether one of the words `from`.. before `at` has the same name before its =. */
+int bs_is_given_before(char *const words[], int at, int from);
+
+/* In config_trust.c: who may use a session, and how. */
+
+const char *bs_set_rotate(cmd_parms *cmd, void *dir, int argc, char *const argv[]);
+const char *bs_set_lock(cmd_parms *cmd, void *dir, int argc, char *const argv[]);
+const char *bs_set_user(cmd_parms *cmd, void *dir, int argc, char *const argv[]);
 
 /* In config_stores.c. */
 

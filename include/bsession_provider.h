@@ -123,8 +123,8 @@ typedef struct {
     apr_time_t        expires;      /**< when its life ends; 0 = never */
     apr_uint64_t      revision;     /**< never 0; chosen by the core; another one with each save */
     apr_uint32_t      epoch;        /**< a merge made under another epoch is refused */
-    bsession_bytes_t  meta;         /**< the core's own; a backend only keeps it. 160 bytes at most in
-                                         a session, and 17,000 in the cache: its names and keys */
+    bsession_bytes_t  meta;         /**< the core's own; a backend only keeps it. 1,024 bytes at most
+                                         in a session, and 17,000 in the cache: its names and keys */
     bsession_fields_t fields;
 } bsession_record_t;
 
