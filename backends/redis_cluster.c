@@ -73,8 +73,8 @@ static int cluster_read_range(redis_range_t *range, const redisReply *entry,
     return strcmp(host, "?") != 0;
 }
 
-static apr_status_t cluster_read(const redis_address_t *from, const redisReply *reply,
-                                 apr_array_header_t *ranges, bsession_call_t *call)
+apr_status_t redis_cluster_read(const redis_address_t *from, const redisReply *reply,
+                                apr_array_header_t *ranges, bsession_call_t *call)
 {
     redis_range_t range;
     apr_size_t i;
@@ -117,7 +117,7 @@ apr_status_t redis_cluster_look(const redis_conf_t *conf, const apr_array_header
         part.deadline = redis_link_share(call, nodes->nelts - i + 1);
         status = redis_link_consult(node, &conf->login, words, 2, &reply, &part);
         if (status == APR_SUCCESS) {
-            status = cluster_read(node, reply, ranges, &part);
+            status = redis_cluster_read(node, reply, ranges, &part);
         }
         apr_cpystrn(call->why, part.why, sizeof call->why);
     }

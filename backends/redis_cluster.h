@@ -8,6 +8,7 @@
 #define REDIS_CLUSTER_H
 
 #include <apr_tables.h>
+#include <hiredis/hiredis.h>
 
 #include "redis_conf.h"
 
@@ -27,6 +28,11 @@ int          redis_cluster_slot(const char *key, apr_size_t len);
  * @param ranges  what it says, of redis_range_t, is added to it, in call->pool
  */
 apr_status_t redis_cluster_look(const redis_conf_t *conf, const apr_array_header_t *nodes,
+                                apr_array_header_t *ranges, bsession_call_t *call);
+
+/** The reply to CLUSTER SLOTS of the node `from`: what it says is added to `ranges`, in call->pool. Other
+ *  than APR_SUCCESS: it says nothing, and `why` is set. */
+apr_status_t redis_cluster_read(const redis_address_t *from, const redisReply *reply,
                                 apr_array_header_t *ranges, bsession_call_t *call);
 
 /**

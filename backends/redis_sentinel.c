@@ -6,10 +6,9 @@
 
 #include <apr_strings.h>
 
-/** What get-master-addr-by-name answers: an address as two strings, or nothing. */
-static apr_status_t sentinel_read(const redis_conf_t *conf, const redis_address_t *sentinel,
-                                  const redisReply *reply, redis_address_t *master,
-                                  bsession_call_t *call)
+apr_status_t redis_sentinel_read(const redis_conf_t *conf, const redis_address_t *sentinel,
+                                 const redisReply *reply, redis_address_t *master,
+                                 bsession_call_t *call)
 {
     const char *name = redis_address_text(sentinel, call->pool);
     int port;
@@ -42,7 +41,8 @@ static apr_status_t sentinel_ask(const redis_conf_t *conf, const redis_address_t
     apr_status_t status = redis_link_consult(sentinel, &conf->sentinel_login, words, 3, &reply,
                                              call);
 
-    return status == APR_SUCCESS ? sentinel_read(conf, sentinel, reply, master, call) : status;
+    return status == APR_SUCCESS ? redis_sentinel_read(conf, sentinel, reply, master, call)
+                                 : status;
 }
 
 /** Whether it says so itself: a connection that wants a master asks for the role. */

@@ -7,6 +7,8 @@
 #ifndef REDIS_SENTINEL_H
 #define REDIS_SENTINEL_H
 
+#include <hiredis/hiredis.h>
+
 #include "redis_conf.h"
 
 /**
@@ -18,5 +20,10 @@
  */
 apr_status_t redis_sentinel_look(const redis_conf_t *conf, int *first, const redis_address_t *known,
                                  redis_address_t *master, bsession_call_t *call);
+
+/** What get-master-addr-by-name answers: an address as two strings, in call->pool, or nothing. */
+apr_status_t redis_sentinel_read(const redis_conf_t *conf, const redis_address_t *sentinel,
+                                 const redisReply *reply, redis_address_t *master,
+                                 bsession_call_t *call);
 
 #endif

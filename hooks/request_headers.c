@@ -10,6 +10,8 @@
 #include "apr_strings.h"
 #include "http_log.h"
 
+#include "urlencode.h"
+
 APLOG_USE_MODULE(bsession);
 
 /* Servers of applications take lines of 8,190 bytes, or a little less. */
@@ -31,44 +33,6 @@ struct bs_given_t {
 
 /* ---- BSession-Data ---- */
 
-static int is_plain(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9')
-           || c == '-' || c == '.' || c == '_' || c == '~';
-}
-
-/** How long it becomes; no need to know exactly once that is over `most`. */
-static apr_size_t encoded_len(const bsession_bytes_t *bytes, apr_size_t most)
-{
-    apr_size_t len = 0, i;
-
-    for (i = 0; i < bytes->len && len <= most; i++) {
-        len += is_plain(bytes->data[i]) ? 1 : 3;
-    }
-    return len;
-}
-
-/** Returns where it ends. */
-static char *encode(char *to, const bsession_bytes_t *bytes)
-{
-    static const char digits[] = "0123456789ABCDEF";
-    apr_size_t i;
-
-    for (i = 0; i < bytes->len; i++) {
-        unsigned char c = (unsigned char)bytes->data[i];
-
-        if (is_plain((char)c)) {
-            *to++ = (char)c;
-        }
-        else {
-            *to++ = '%';
-            *to++ = digits[c >> 4];
-            *to++ = digits[c & 15];
-        }
-    }
-    return to;
-}
-
 /** Once a visit: DirectoryIndex alone prepares two requests for one page. */
 static void complain(request_rec *r, const apr_array_header_t *left_out)
 {
@@ -85,7 +49,7 @@ static void complain(request_rec *r, const apr_array_header_t *left_out)
 /** The room of a pair: with its "=", and a "&" or the end behind it. */
 static apr_size_t pair_room(const bsession_field_t *field)
 {
-    return encoded_len(&field->name, LONGEST_LINE) + encoded_len(&field->value, LONGEST_LINE) + 2;
+    return bs_urlencoded_len(&field->name, LONGEST_LINE) + bs_urlencoded_len(&field->value, LONGEST_LINE) + 2;
 }
 
 static apr_size_t all_room(const bs_selected_t *selected)
@@ -156,9 +120,9 @@ static const char *data_value(request_rec *r, const bs_session_t *s)
     }
     value = to = apr_palloc(r->pool, room);
     for (i = 0; i < selected.count; i++) {
-        to = encode(to, &selected.list[i]->name);
+        to = bs_urlencode(to, &selected.list[i]->name);
         *to++ = '=';
-        to = encode(to, &selected.list[i]->value);
+        to = bs_urlencode(to, &selected.list[i]->value);
         *to++ = '&';
     }
     to[-1] = '\0';

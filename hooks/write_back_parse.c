@@ -4,47 +4,11 @@
 
 #include <string.h>
 
-#include <apr_lib.h>
 #include <apr_strings.h>
 #include <apr_tables.h>
 
 #include "merge.h"
-
-static int hex(char c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/** 0 where a % is not followed by two hex digits, or a raw control character stands there. */
-static int decode(bsession_bytes_t *bytes, const char *from, apr_size_t len, apr_pool_t *p)
-{
-    char *to = apr_palloc(p, len + 1);
-    apr_size_t i, n = 0;
-
-    for (i = 0; i < len; i++) {
-        if ((unsigned char)from[i] < 0x20 || from[i] == 0x7F) {
-            return 0;
-        }
-        if (from[i] == '%') {
-            if (len - i < 3 || hex(from[i + 1]) < 0 || hex(from[i + 2]) < 0) {
-                return 0;
-            }
-            to[n++] = (char)(hex(from[i + 1]) << 4 | hex(from[i + 2]));
-            i += 2;
-        }
-        else {
-            to[n++] = from[i] == '+' ? ' ' : from[i];
-        }
-    }
-    to[n] = '\0';
-    bytes->data = to;
-    bytes->len = n;
-    return 1;
-}
+#include "urlencode.h"
 
 static const char *parse_pair(bsession_field_t *pair, const char *text, apr_size_t len,
                               bs_write_back_form_t form, apr_pool_t *p)
@@ -62,7 +26,8 @@ static const char *parse_pair(bsession_field_t *pair, const char *text, apr_size
         return form == BS_NAMES ? "expected keys without values, such as a&b"
                                 : "expected key=value pairs, such as a=1&b=2";
     }
-    if (!decode(&pair->name, text, name_len, p) || !bs_key_valid(pair->name.data, pair->name.len)) {
+    if (!bs_urldecode(&pair->name, text, name_len, p)
+        || !bs_key_valid(pair->name.data, pair->name.len)) {
         return "a key is 1 to 128 bytes of UTF-8, urlencoded, without control characters, and does "
                "not begin with _bs";
     }
@@ -72,7 +37,7 @@ static const char *parse_pair(bsession_field_t *pair, const char *text, apr_size
     if (form == BS_NAMES) {
         return NULL;
     }
-    if (!decode(&pair->value, equals + 1, len - name_len - 1, p)) {
+    if (!bs_urldecode(&pair->value, equals + 1, len - name_len - 1, p)) {
         return "a value is urlencoded: each % is followed by two hex digits";
     }
     if (form == BS_NUMBERS && !bs_number_parse(&number, pair->value.data, pair->value.len)) {
