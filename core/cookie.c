@@ -255,7 +255,7 @@ static const char *check_life(const bs_cookie_t *cookie)
 
 const char *bs_cookie_check(const bs_cookie_t *cookie, apr_pool_t *pool)
 {
-    static const bs_token_t any;
+    static const bs_token_t any = { .maced = 1 };
     const char *why = check_name(cookie, pool);
 
     if (!why) {
@@ -324,7 +324,7 @@ static int read_value(bs_token_t *token, const char *value, const char *end)
     while (end > value && is_blank(end[-1])) {
         end--;
     }
-    if (end - value == BS_TOKEN_TEXT_LEN + 2 && *value == '"' && end[-1] == '"') {
+    if (end - value > BS_TOKEN_TEXT_LEN && *value == '"' && end[-1] == '"') {
         value++;
         end--;
     }
@@ -425,7 +425,7 @@ const char *bs_cookie_strip(const char *header, const char *const *names, apr_po
 const char *bs_cookie_line(const bs_cookie_t *cookie, const bs_token_t *token, int secure,
                            apr_int64_t max_age, apr_pool_t *pool)
 {
-    char text[BS_TOKEN_TEXT_LEN + 1] = "";
+    char text[BS_TOKEN_TEXT_SIZE] = "";
     const char *age = "";
 
     if (token) {

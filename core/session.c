@@ -29,7 +29,7 @@ bs_session_t *bs_session_open(apr_pool_t *pool, const bs_terms_t *terms, const b
 
 bs_caller_t bs_session_caller(const bs_session_t *s, apr_time_t deadline)
 {
-    bs_caller_t caller = { s->pool, s->where, deadline, 0 };
+    bs_caller_t caller = { s->pool, s->where, deadline, 0, s->terms.seal };
 
     return caller;
 }

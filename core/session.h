@@ -33,13 +33,14 @@ typedef enum {
 
 typedef enum { BS_COOKIE_KEEP, BS_COOKIE_SET, BS_COOKIE_DELETE } bs_cookie_due_t;
 
-/** A verifier and its digest, remembered from one request of a connection to the next, since to
- *  compute it is half of what a session costs. It decides nothing: records are asked all the
+/** A token and its digest, remembered from one request of a connection to the next, since to compute
+ *  it is half of what a session costs. It tells no more than that: records are asked all the
  *  same. All zeros is its beginning; one thread at a time. */
 typedef struct {
-    int           filled;
-    unsigned char verifier[BS_VERIFIER_SIZE];
-    unsigned char digest[BS_DIGEST_SIZE];
+    int              filled;
+    const bs_keys_t *keys;              /* that vouch for it, or NULL */
+    bs_token_t       token;
+    unsigned char    digest[BS_DIGEST_SIZE];
 } bs_digest_memo_t;
 
 /** Told of what has happened, when all is settled: BS_CREATED, _ROTATED, _DESTROYED,
@@ -126,9 +127,10 @@ void          bs_session_limit(bs_session_t *s, apr_size_t max_bytes, apr_size_t
 
 /* Between the files. */
 
-/** Looks a token up. On success the session's home, record, meta and key are this token's; otherwise
- *  they are untouched. BSESSION_EGONE: it was retired just now. */
-apr_status_t  bs_session_find(bs_session_t *s, const bs_token_t *token, apr_time_t deadline);
+/** Looks a token up, unless no secret vouches for it. On success the session's home, record, meta and
+ *  key are this token's, which knows its secret; otherwise they are untouched. BSESSION_EGONE: it was
+ *  retired just now. */
+apr_status_t  bs_session_find(bs_session_t *s, bs_token_t *token, apr_time_t deadline);
 /** A save of what is still in the older store. APR_EMISMATCH: somebody was faster; find it again. */
 apr_status_t  bs_session_move(bs_session_t *s, const bs_caller_t *caller, const bsession_save_t *wanted,
                               bsession_saved_t *saved);

@@ -72,7 +72,7 @@ static apr_status_t create_once(bs_session_t *s, apr_time_t deadline)
         status = bs_random_revision(&draft.save.base);
     }
     if (status == APR_SUCCESS) {
-        status = bs_token_digest(&draft.token, draft.meta.digest);
+        status = bs_token_issue(&draft.token, s->terms.keys, draft.meta.digest);
     }
     if (status != APR_SUCCESS) {
         return status;
@@ -126,7 +126,7 @@ static apr_time_t end_after_save(const bs_session_t *s, apr_time_t now)
 }
 
 /** A login: the old verifier is dead, and a change that was loaded under it is refused. */
-static apr_status_t draft_rotation(draft_t *draft, apr_time_t now)
+static apr_status_t draft_rotation(draft_t *draft, const bs_session_t *s, apr_time_t now)
 {
     apr_status_t status = bs_token_renew_verifier(&draft->token);
 
@@ -134,7 +134,7 @@ static apr_status_t draft_rotation(draft_t *draft, apr_time_t now)
         bs_meta_retire(&draft->meta, now, now - BS_STRAGGLER_TIME);
         draft->record.epoch++;
         draft->save.mode = BSESSION_REPLACE;
-        status = bs_token_digest(&draft->token, draft->meta.digest);
+        status = bs_token_issue(&draft->token, s->terms.keys, draft->meta.digest);
     }
     return status;
 }
@@ -156,7 +156,7 @@ static apr_status_t update_once(bs_session_t *s, apr_time_t deadline)
     draft.save.nchanges = (apr_size_t)s->table.nchanges;
     if (rotating) {
         caller.flags |= BSESSION_DURABLE;
-        status = draft_rotation(&draft, now);
+        status = draft_rotation(&draft, s, now);
     }
     if (status != APR_SUCCESS) {
         return status;

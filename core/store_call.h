@@ -10,6 +10,7 @@
 
 #include "breaker.h"
 #include "bsession_provider.h"
+#include "secret.h"
 
 typedef enum {
     BS_VERB_LOAD, BS_VERB_SAVE, BS_VERB_TOUCH, BS_VERB_REMOVE, BS_VERB_SCAN, BS_VERB_SWEEP,
@@ -69,6 +70,8 @@ typedef struct {
     void       *where;          /* for bs_log */
     apr_time_t  deadline;       /* 0 = the store's timeout= from now */
     unsigned    flags;
+    const bs_keys_t *seal;      /* records are sealed on their way in and opened on their way out; NULL:
+                                   they are plain */
 } bs_caller_t;
 
 /** The store was not asked, since the breaker is open. An outage like any other. */

@@ -37,6 +37,8 @@ typedef struct {
     bs_store_t          *store;
     bs_store_t          *older;             /* BSessionMigrateFrom, or NULL */
     unsigned char        realm[BS_REALM_SIZE];
+    const bs_keys_t     *keys;              /* of BSessionSecret: tokens have a MAC; or NULL */
+    const bs_keys_t     *seal;              /* the same where BSessionSeal is On, or NULL */
     apr_interval_time_t  idle;
     apr_interval_time_t  absolute;          /* 0 = off */
     int                  read_prolongs;     /* BSessionSlide access, and not Passive */

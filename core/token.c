@@ -3,68 +3,10 @@
 #include "token.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <string.h>
 #include <sys/random.h>
 
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
-
-/* A SHA-256 that has seen nothing yet, for ever: a digest begins as a copy of it, which of all the
- * ways OpenSSL has is the cheapest (it looks up neither the algorithm nor an engine again). Made
- * once a process and only read from then on. */
-static EVP_MD_CTX *digest_start;
-
-/* Each thread keeps the context it copies to. A key and not __thread, since the threads of some
- * modules (mod_http2) come and go, and their contexts must go with them. */
-static pthread_key_t digest_key;
-
-static void digest_free(void *digest)
-{
-    EVP_MD_CTX_free(digest);
-}
-
-/* When this object is unloaded, as httpd does at each restart, no thread may call it any more. What
- * others may still read in that moment, when a process ends, is left to them. */
-__attribute__((destructor)) static void digest_key_delete(void)
-{
-    if (digest_start) {
-        pthread_key_delete(digest_key);
-    }
-}
-
-void bs_token_end(void)
-{
-    digest_key_delete();
-    EVP_MD_CTX_free(digest_start);
-    digest_start = NULL;
-}
-
-apr_status_t bs_token_init(void)
-{
-    EVP_MD_CTX *start;
-    EVP_MD *sha256;
-    int rc;
-
-    if (digest_start) {
-        return APR_SUCCESS;
-    }
-    start = EVP_MD_CTX_new();
-    sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
-    if (!start || !sha256 || !EVP_DigestInit_ex2(start, sha256, NULL)) {
-        rc = APR_EGENERAL;
-    }
-    else {
-        rc = pthread_key_create(&digest_key, digest_free);
-    }
-    EVP_MD_free(sha256);        /* the context holds it */
-    if (rc) {
-        EVP_MD_CTX_free(start);
-        return rc;
-    }
-    digest_start = start;
-    return APR_SUCCESS;
-}
 
 apr_status_t bs_random_bytes(void *to, apr_size_t count)
 {
@@ -90,6 +32,7 @@ apr_status_t bs_token_new(bs_token_t *token)
     apr_status_t rv = bs_random_bytes(bytes, sizeof(bytes));
 
     if (rv == APR_SUCCESS) {
+        memset(token, 0, sizeof(*token));
         memcpy(token->selector, bytes, BS_SELECTOR_SIZE);
         memcpy(token->verifier, bytes + BS_SELECTOR_SIZE, BS_VERIFIER_SIZE);
     }
@@ -158,47 +101,76 @@ static apr_uint32_t read_group(const char *text)
            | value_of(text[2]) << 6 | value_of(text[3]);
 }
 
-int bs_token_parse(bs_token_t *token, const char *text, apr_size_t len)
+/* Reads groups of four digits until this many are left. Each group stores a fourth byte, which the next
+ * one overwrites: four are one store. */
+static apr_uint32_t read_groups(unsigned char *to, const char *text, const char *end)
 {
-    unsigned char bytes[BS_SELECTOR_SIZE + BS_VERIFIER_SIZE + 1], *to = bytes;
-    apr_uint32_t group, bad = 0;
-    int i;
+    apr_uint32_t bad = 0;
 
-    if (len != BS_TOKEN_TEXT_LEN) {
-        return 0;
-    }
-    /* Each group stores a fourth byte, which the next one overwrites: four are one store. */
-    for (i = 0; i < BS_TOKEN_TEXT_LEN - 3; i += 4, to += 3) {
-        group = read_group(text + i);
+    for (; text < end; text += 4, to += 3) {
+        apr_uint32_t group = read_group(text);
+
         bad |= group;
         to[0] = (unsigned char)(group >> 16);
         to[1] = (unsigned char)(group >> 8);
         to[2] = (unsigned char)group;
         to[3] = 0;
     }
+    return bad;
+}
+
+static int parse_maced(bs_token_t *token, const char *text)
+{
+    unsigned char bytes[BS_SELECTOR_SIZE + BS_VERIFIER_SIZE + BS_MAC_SIZE + 1];
+
+    if (read_groups(bytes, text, text + BS_TOKEN_MACED_LEN) >> 24) {
+        return 0;
+    }
+    memcpy(token->selector, bytes, BS_SELECTOR_SIZE);
+    memcpy(token->verifier, bytes + BS_SELECTOR_SIZE, BS_VERIFIER_SIZE);
+    memcpy(token->mac, bytes + BS_SELECTOR_SIZE + BS_VERIFIER_SIZE, BS_MAC_SIZE);
+    token->maced = 1;
+    token->secret_index = 0;
+    return 1;
+}
+
+int bs_token_parse(bs_token_t *token, const char *text, apr_size_t len)
+{
+    unsigned char bytes[BS_SELECTOR_SIZE + BS_VERIFIER_SIZE + 1];
+    apr_uint32_t group, bad;
+
+    if (len != BS_TOKEN_TEXT_LEN) {
+        return len == BS_TOKEN_MACED_LEN && parse_maced(token, text);
+    }
     /* Three digits are left for two bytes: the last two bits must be unused. */
-    group = value_of(text[i]) << 12 | value_of(text[i + 1]) << 6 | value_of(text[i + 2]);
+    bad = read_groups(bytes, text, text + BS_TOKEN_TEXT_LEN - 3);
+    text += BS_TOKEN_TEXT_LEN - 3;
+    group = value_of(text[0]) << 12 | value_of(text[1]) << 6 | value_of(text[2]);
     bad |= group;
     if (bad >> 24 || group & 3) {
         return 0;
     }
-    to[0] = (unsigned char)(group >> 10);
-    to[1] = (unsigned char)(group >> 2);
+    bytes[30] = (unsigned char)(group >> 10);
+    bytes[31] = (unsigned char)(group >> 2);
+    memset(token, 0, sizeof(*token));
     memcpy(token->selector, bytes, BS_SELECTOR_SIZE);
     memcpy(token->verifier, bytes + BS_SELECTOR_SIZE, BS_VERIFIER_SIZE);
     return 1;
 }
 
-void bs_token_text(const bs_token_t *token, char text[BS_TOKEN_TEXT_LEN + 1])
+void bs_token_text(const bs_token_t *token, char text[BS_TOKEN_TEXT_SIZE])
 {
-    unsigned char bytes[BS_SELECTOR_SIZE + BS_VERIFIER_SIZE + 1];
+    unsigned char bytes[BS_SELECTOR_SIZE + BS_VERIFIER_SIZE + BS_MAC_SIZE];
     const unsigned char *from = bytes;
-    int i;
+    int len = token->maced ? BS_TOKEN_MACED_LEN : BS_TOKEN_TEXT_LEN, i;
 
     memcpy(bytes, token->selector, BS_SELECTOR_SIZE);
     memcpy(bytes + BS_SELECTOR_SIZE, token->verifier, BS_VERIFIER_SIZE);
-    bytes[sizeof(bytes) - 1] = 0;
-    for (i = 0; i < BS_TOKEN_TEXT_LEN + 1; i += 4, from += 3) {
+    memcpy(bytes + BS_SELECTOR_SIZE + BS_VERIFIER_SIZE, token->mac, BS_MAC_SIZE);
+    if (!token->maced) {
+        bytes[BS_SELECTOR_SIZE + BS_VERIFIER_SIZE] = 0;
+    }
+    for (i = 0; i < len; i += 4, from += 3) {
         apr_uint32_t group = (apr_uint32_t)from[0] << 16 | (apr_uint32_t)from[1] << 8 | from[2];
 
         text[i] = digits[group >> 18];
@@ -206,34 +178,7 @@ void bs_token_text(const bs_token_t *token, char text[BS_TOKEN_TEXT_LEN + 1])
         text[i + 2] = digits[group >> 6 & 63];
         text[i + 3] = digits[group & 63];
     }
-    text[BS_TOKEN_TEXT_LEN] = '\0';     /* in place of the digit of the 33rd byte */
-}
-
-/* The context of this thread, made by its first digest; NULL if that could not be done. */
-static EVP_MD_CTX *digest_context(void)
-{
-    EVP_MD_CTX *digest = pthread_getspecific(digest_key);
-
-    if (!digest) {
-        digest = EVP_MD_CTX_new();
-        if (digest && pthread_setspecific(digest_key, digest)) {
-            EVP_MD_CTX_free(digest);
-            digest = NULL;
-        }
-    }
-    return digest;
-}
-
-apr_status_t bs_sha256(const bsession_bytes_t *bytes, unsigned char digest[BS_SHA256_SIZE])
-{
-    EVP_MD_CTX *context = digest_start ? digest_context() : NULL;
-
-    if (!context || !EVP_MD_CTX_copy_ex(context, digest_start)
-        || !EVP_DigestUpdate(context, bytes->data, bytes->len)
-        || !EVP_DigestFinal_ex(context, digest, NULL)) {
-        return APR_EGENERAL;
-    }
-    return APR_SUCCESS;
+    text[len] = '\0';                   /* of 43, in place of the digit of the 33rd byte */
 }
 
 apr_status_t bs_token_digest(const bs_token_t *token, unsigned char digest[BS_DIGEST_SIZE])

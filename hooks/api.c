@@ -169,7 +169,7 @@ static const char *api_token(bsession_t *s)
     if (!has_record(s)) {
         return NULL;
     }
-    token = apr_palloc(session_of(s)->pool, BS_TOKEN_TEXT_LEN + 1);
+    token = apr_palloc(session_of(s)->pool, BS_TOKEN_TEXT_SIZE);
     bs_token_text(&session_of(s)->token, token);
     return token;
 }

@@ -166,7 +166,7 @@ static apr_status_t settle_server(server_rec *s, const server_rec *main_server, 
 static apr_status_t end_tokens(void *parent)
 {
     if (getpid() == (pid_t)(intptr_t)parent) {
-        bs_token_end();
+        bs_crypto_end();
     }
     return APR_SUCCESS;
 }
@@ -187,7 +187,7 @@ static int is_wanted(const bs_stores_t *stores)
 static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *main_server)
 {
     bs_stores_t *stores = bs_server_conf(main_server)->stores;
-    apr_status_t status = bs_token_init();
+    apr_status_t status = bs_crypto_init();
     server_rec *s;
     int i;
 

@@ -97,7 +97,7 @@ static void check_find(const char *header, const pair_t *pairs, int count)
     }
     MUST(found == n);
     for (i = 0; i < found; i++) {
-        char text[BS_TOKEN_TEXT_LEN + 1];
+        char text[BS_TOKEN_TEXT_SIZE];
 
         bs_token_text(&tokens[i], text);
         MUST(!strcmp(text, expected[i]));
@@ -133,7 +133,7 @@ static void check_strip(const char *header, const pair_t *pairs, int count)
 /* Whatever a client sends before it, a cookie of ours is found behind it. */
 static void check_behind(const char *header, const bs_token_t *token, int pairs)
 {
-    char text[BS_TOKEN_TEXT_LEN + 1];
+    char text[BS_TOKEN_TEXT_SIZE];
     bs_token_t *tokens = malloc(((size_t)pairs + 1) * sizeof(*tokens));
     int found, i;
 

@@ -18,7 +18,7 @@ static int is_digit(uint8_t c)
 /* In a block of its own size, so that a sanitizer sees a step beyond its end. */
 static void read_any(const uint8_t *data, size_t size)
 {
-    char *text = malloc(size ? size : 1), again[BS_TOKEN_TEXT_LEN + 1];
+    char *text = malloc(size ? size : 1), again[BS_TOKEN_TEXT_SIZE];
     bs_token_t token, before;
     int good;
     size_t i;
@@ -36,7 +36,7 @@ static void read_any(const uint8_t *data, size_t size)
     for (i = 0; i < size; i++) {
         MUST(is_digit(data[i]));
     }
-    MUST(size == BS_TOKEN_TEXT_LEN);
+    MUST(size == (token.maced ? BS_TOKEN_MACED_LEN : BS_TOKEN_TEXT_LEN));
     bs_token_text(&token, again);
     MUST(!memcmp(again, text, size) && strlen(again) == size);
     free(text);
@@ -44,8 +44,8 @@ static void read_any(const uint8_t *data, size_t size)
 
 static void write_any(const uint8_t *data, size_t size)
 {
-    unsigned char bytes[BS_SELECTOR_SIZE + BS_VERIFIER_SIZE] = { 0 };
-    char text[BS_TOKEN_TEXT_LEN + 1];
+    unsigned char bytes[BS_SELECTOR_SIZE + BS_VERIFIER_SIZE + BS_MAC_SIZE] = { 0 };
+    char text[BS_TOKEN_TEXT_SIZE];
     bs_token_t token, again;
     bsession_key_t key;
 
@@ -54,6 +54,10 @@ static void write_any(const uint8_t *data, size_t size)
     memset(&again, 0, sizeof(again));
     memcpy(token.selector, bytes, BS_SELECTOR_SIZE);
     memcpy(token.verifier, bytes + BS_SELECTOR_SIZE, BS_VERIFIER_SIZE);
+    if (size > BS_SELECTOR_SIZE + BS_VERIFIER_SIZE) {
+        token.maced = 1;
+        memcpy(token.mac, bytes + BS_SELECTOR_SIZE + BS_VERIFIER_SIZE, BS_MAC_SIZE);
+    }
     bs_token_text(&token, text);
     MUST(bs_token_parse(&again, text, strlen(text)));
     MUST(!memcmp(&again, &token, sizeof(token)));

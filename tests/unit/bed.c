@@ -342,7 +342,7 @@ void bed_setup(void)
     deadline = 0;
     last_line[0] = '\0';
     bs_log_install(collect);
-    ck_assert_int_eq(bs_token_init(), APR_SUCCESS);
+    ck_assert_int_eq(bs_crypto_init(), APR_SUCCESS);
     open_store();
     bed_terms.store = &bed_store;
     ck_assert_int_eq(bs_realm_digest("example.org", bed_terms.realm), APR_SUCCESS);

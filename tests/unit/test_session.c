@@ -315,7 +315,7 @@ START_TEST(a_damaged_record_is_an_empty_session_and_one_line)
     bs_token_t token = bed_session("a", "1", NULL);
     bsession_save_t put = { .mode = BSESSION_PUT, .base = 7 };
     bed_stored_t *stored = bed_stored(&token);
-    bs_caller_t caller = { pool, NULL, 0, 0 };
+    bs_caller_t caller = { pool, NULL, 0, 0, NULL };
     char tag[BS_TAG_SIZE];
     bsession_saved_t saved;
     bsession_key_t key;

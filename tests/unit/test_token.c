@@ -40,7 +40,7 @@ ssize_t getrandom(void *to, size_t count, unsigned flags)
 static void token_setup(void)
 {
     pool_setup();
-    ck_assert_int_eq(bs_token_init(), APR_SUCCESS);
+    ck_assert_int_eq(bs_crypto_init(), APR_SUCCESS);
 }
 
 /* ---- text ---- */
@@ -50,7 +50,7 @@ static void token_setup(void)
 
 static bs_token_t counted(void)
 {
-    bs_token_t token;
+    bs_token_t token = { .maced = 0 };
     int i;
 
     for (i = 0; i < 16; i++) {
@@ -71,28 +71,29 @@ static int tokens_equal(const bs_token_t *a, const bs_token_t *b)
 static int parses(const char *text, apr_size_t len)
 {
     bs_token_t before = counted(), token = before;
-    char again[BS_TOKEN_TEXT_LEN + 1];
+    char again[BS_TOKEN_TEXT_SIZE];
 
     if (!bs_token_parse(&token, text, len)) {
         ck_assert(tokens_equal(&token, &before));
         return 0;
     }
     bs_token_text(&token, again);
-    ck_assert_uint_eq(len, BS_TOKEN_TEXT_LEN);
-    ck_assert_mem_eq(again, text, BS_TOKEN_TEXT_LEN);
+    ck_assert_uint_eq(len, strlen(again));
+    ck_assert_mem_eq(again, text, len);
     return 1;
 }
 
 START_TEST(the_text_is_base64url)
 {
     bs_token_t token = counted(), again;
-    char text[BS_TOKEN_TEXT_LEN + 1];
+    char text[BS_TOKEN_TEXT_SIZE];
 
     bs_token_text(&token, text);
     ck_assert_str_eq(text, COUNTED);
     ck_assert(bs_token_parse(&again, text, strlen(text)));
     ck_assert(tokens_equal(&again, &token));
-    memset(&token, 0xff, sizeof(token));
+    memset(token.selector, 0xff, BS_SELECTOR_SIZE);
+    memset(token.verifier, 0xff, BS_VERIFIER_SIZE);
     bs_token_text(&token, text);
     ck_assert_str_eq(text, "__________________________________________8");
     memset(&token, 0, sizeof(token));
@@ -107,7 +108,32 @@ START_TEST(other_lengths_are_refused)
     apr_size_t len;
 
     for (len = 0; len <= strlen(text); len++) {
-        ck_assert_int_eq(parses(text, len), len == BS_TOKEN_TEXT_LEN);
+        ck_assert_int_eq(parses(text, len), len == BS_TOKEN_TEXT_LEN || len == BS_TOKEN_MACED_LEN);
+    }
+}
+END_TEST
+
+START_TEST(with_a_mac_it_has_64_characters)
+{
+    bs_token_t token = counted(), again;
+    char text[BS_TOKEN_TEXT_SIZE];
+    int i;
+
+    token.maced = 1;
+    for (i = 0; i < BS_MAC_SIZE; i++) {
+        token.mac[i] = (unsigned char)(32 + i);
+    }
+    bs_token_text(&token, text);
+    ck_assert_str_eq(text, "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJygpKissLS4v");
+    ck_assert(bs_token_parse(&again, text, strlen(text)));
+    ck_assert(tokens_equal(&again, &token) && again.maced && again.secret_index == 0);
+    ck_assert_mem_eq(again.mac, token.mac, BS_MAC_SIZE);
+    for (i = 0; i < BS_TOKEN_MACED_LEN; i++) {
+        char kept = text[i];
+
+        text[i] = '=';
+        ck_assert(!parses(text, BS_TOKEN_MACED_LEN));
+        text[i] = kept;
     }
 }
 END_TEST
@@ -189,7 +215,7 @@ START_TEST(a_hundred_thousand_tokens_are_all_different)
     ck_assert_ptr_nonnull(halves);
     for (i = 0; i < MANY; i++) {
         bs_token_t token;
-        char text[BS_TOKEN_TEXT_LEN + 1];
+        char text[BS_TOKEN_TEXT_SIZE];
 
         ck_assert_int_eq(bs_token_new(&token), APR_SUCCESS);
         bs_token_text(&token, text);
@@ -287,7 +313,7 @@ START_TEST(the_digest_is_sha256_of_the_verifier)
     bs_token_t token = counted();
     int i;
 
-    ck_assert_int_eq(bs_token_init(), APR_SUCCESS);
+    ck_assert_int_eq(bs_crypto_init(), APR_SUCCESS);
     for (i = 0; i < 3; i++) {       /* the context is the same one each time */
         memset(digest, 0xa5, sizeof(digest));
         token.selector[i] ^= 0xff;  /* and the selector has no part in it */
@@ -379,6 +405,7 @@ Suite *token_suite(void)
     tcase_set_timeout(tests, 60);
     tcase_add_test(tests, the_text_is_base64url);
     tcase_add_test(tests, other_lengths_are_refused);
+    tcase_add_test(tests, with_a_mac_it_has_64_characters);
     tcase_add_test(tests, any_other_byte_is_refused_or_another_token);
     tcase_add_test(tests, any_bit_flipped_is_refused_or_another_token);
     tcase_add_test(tests, the_last_character_has_one_form);
