@@ -1,23 +1,36 @@
-"""Between a test's httpd and its Redis: passes bytes on, and on command splits, delays, cuts off, swallows,
-adds to or replaces a reply, or loses or refuses a request before it arrives."""
+"""Between a test's httpd and its Redis or Memcached: passes on what they say, flight by flight, and on command splits,
+delays, cuts off, swallows, adds to or replaces a reply, or loses or refuses a request before it arrives."""
 
+import collections
+import contextlib
 import re
 import socket
 import threading
 import time
+
+from conversation import Flight, syntax_of
+
+
+MOST = 1 << 18
+
+
+class Measure:
+    """How long the reply is."""
+
+    def reply(self, data):
+        """What goes to the client, and whether that was the last."""
+        self.length = len(data)
+        return data, False
 
 
 class Cut:
     """So many bytes of the reply, and the end of the connection."""
 
     def __init__(self, count):
-        self.left = count
+        self.count = count
 
     def reply(self, data):
-        """What goes to the client, and whether that was the last."""
-        part = data[:self.left]
-        self.left -= len(part)
-        return part, self.left == 0
+        return data[:self.count], True
 
 
 class Swallow:
@@ -91,7 +104,7 @@ class Connection:
         self.server = socket.create_connection(("127.0.0.1", proxy.target))
         for s in client, self.server:
             s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.action = None
+        self.asked = collections.deque()    # of each flight that waits for its answer, that and what becomes of it
 
     def start(self):
         for work in self._requests, self._replies:
@@ -102,41 +115,60 @@ class Connection:
             work()
         except OSError:
             pass
-        self.close()
+        finally:
+            self.close()
 
     def _requests(self):
-        while True:
-            data = self.client.recv(65536)
-            if not data:
-                return
-            action = self.proxy.look(data)
-            if isinstance(action, Drop):
-                return
-            if isinstance(action, Answer):
-                # the end comes together with the answer
-                self.client.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, action.hang_up)
-                self.client.sendall(action.answer(data))
-                if action.hang_up:
+        flight = None
+        while data := self.client.recv(MOST):
+            flight = flight or Flight(syntax_of(data))
+            if flight.take(data) and not self._more():
+                if not self._pass_on(flight):
                     return
-                continue
-            if action:
-                self.action = action
+                flight = None
+
+    def _more(self):
+        """Whether the client has said more already."""
+        try:
+            return self.client.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+
+    def _pass_on(self, flight):
+        """Returns whether the connection goes on."""
+        data = bytes(flight.data)
+        action = self.proxy.look(data)
+        if isinstance(action, Drop):
+            return False
+        if isinstance(action, Answer):
+            # the end comes together with the answer
+            self.client.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, action.hang_up)
+            self.client.sendall(action.answer(data))
+            return not action.hang_up
+        self.asked.append((Flight(type(flight.syntax), flight.loud), action))
+        with contextlib.suppress(OSError):  # it has gone: its last words are passed on first
             self.server.sendall(data)
+        return True
 
     def _replies(self):
-        while True:
-            data = self.server.recv(65536)
-            if not data:
-                return
-            self.proxy.replied = len(data)
-            last = False
-            if self.action:
-                data, last = self.action.reply(data)
-                if not isinstance(self.action, Cut):
-                    self.action = None
-            self._send(data)
-            if last:
-                return
+        while data := self._received():
+            while data and self.asked and self.asked[0][0].take(data):
+                flight, action = self.asked.popleft()
+                reply, last = action.reply(bytes(flight.data)) if action else (bytes(flight.data), False)
+                self._send(reply)
+                if last:
+                    return
+                data = bytes(flight.rest)
+            if not self.asked:
+                self._send(data)            # unasked
+        for flight, _ in self.asked:        # what it began to say
+            self._send(bytes(flight.data + flight.rest))
+
+    def _received(self):
+        try:
+            return self.server.recv(MOST)
+        except OSError:
+            return b""
 
     def _send(self, data):
         time.sleep(self.proxy.delay)
@@ -163,10 +195,9 @@ class Proxy:
         self.lock = threading.Lock()
         self.connections = []
         self.rules = []
-        self.seen = []                      # requests, as they came
+        self.seen = []                      # requests, by flights
         self.split = 0                      # so many bytes of each reply go one by one
         self.delay = 0
-        self.replied = 0                    # bytes of the last reply
         threading.Thread(target=self._serve, daemon=True).start()
 
     def _serve(self):
