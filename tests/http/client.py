@@ -65,6 +65,7 @@ class Client:
             sent["Cookie"] = "; ".join(f"{n}={v}" for n, v in self.jar.items())
         if self.host and "Host" not in sent:
             sent["Host"] = self.host
+        self.server.confidential.request(path, body, sent.get("Cookie", ""))
         c = self.connection or http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         try:
             c.request(method, path, body, sent)
@@ -85,7 +86,7 @@ class Client:
         for line in answer.all("Set-Cookie"):
             name, _, value = line.split(";")[0].partition("=")
             if TOKEN.match(value):
-                self.server.tokens.add(value)
+                self.server.confidential.token(value)
             if re.search(r";\s*max-age=0\b", line, re.I) or value == "":
                 self.jar.pop(name, None)
             else:

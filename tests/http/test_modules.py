@@ -74,7 +74,7 @@ def test_a_new_session_outside_of_a_request(server, way):
     assert (load, none, ok, saved, is_new, facts, closed) == \
         ("NOTFOUND", "-", "ok", "ok", "yes", "created+changed", "ok")
     visitor.jar["bsession"] = token
-    server.tokens.add(token)
+    server.confidential.token(token)
     assert visitor.results("get=a", "token") == ["=1", token]
     assert maker.jar == {}
 
@@ -113,7 +113,7 @@ def test_rotation_outside_of_a_request(server, client):
     old = client.token
     (said,) = client.results(f"open=-/{old}/rotate;save;token", at="/off")
     new = said.split(";")[2]
-    server.tokens.add(new)
+    server.confidential.token(new)
     assert new != old and len(new) == len(old)
     assert client.results("get=a") == ["-"]
     client.jar["bsession"] = new
