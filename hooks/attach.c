@@ -197,8 +197,8 @@ bsession_t *bs_handle_of(request_rec *r)
 
 /* ---- the hook ---- */
 
-/** One look at the headers for all that we need to know of them. */
-static void read_headers(bs_visit_t *visit, request_rec *r)
+/** What we need to know of headers of which some may concern us. */
+static BS_RARE void read_headers(bs_visit_t *visit, request_rec *r)
 {
     const apr_array_header_t *headers = apr_table_elts(r->headers_in);
     const apr_table_entry_t *entry = (const apr_table_entry_t *)headers->elts;
@@ -223,10 +223,16 @@ static void read_headers(bs_visit_t *visit, request_rec *r)
             break;
         }
     }
-    if (r->proto_num >= HTTP_VERSION(2, 0)) {
-        visit->chunked = 1;             /* HTTP/2 has trailers behind any body */
-    }
     if (spoofed) {
+        bs_drop_spoofed(r);
+    }
+}
+
+static BS_RARE void attach_redirected(request_rec *r)
+{
+    bs_write_back_take(r->prev);
+    drop_redirected_variables(r);
+    if (!bs_visit_of(r)) {              /* the document of an early error: see environment.c */
         bs_drop_spoofed(r);
     }
 }
@@ -236,16 +242,17 @@ static int attach(request_rec *r)
     bs_visit_t *visit;
 
     if (r->prev) {
-        bs_write_back_take(r->prev);
-        drop_redirected_variables(r);
-        if (!bs_visit_of(r)) {          /* the document of an early error: see environment.c */
-            bs_drop_spoofed(r);
-        }
+        attach_redirected(r);
         return DECLINED;
     }
     visit = apr_pcalloc(r->pool, sizeof *visit);
     visit->initial = r;
-    read_headers(visit, r);
+    if (r->proto_num >= HTTP_VERSION(2, 0)) {
+        visit->chunked = 1;             /* HTTP/2 has trailers behind any body */
+    }
+    if (bs_initials(r->headers_in) & (BS_INITIAL('b') | BS_INITIAL('c') | BS_INITIAL('t'))) {
+        read_headers(visit, r);
+    }
     if (!r->assbackwards) {             /* HTTP/0.9 has no headers, so no cookie could be sent */
         ap_set_module_config(r->request_config, &bsession_module, visit);
     }

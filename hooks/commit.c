@@ -137,44 +137,25 @@ static void keep_late_answer_out_of_caches(request_rec *r, const bs_visit_t *vis
     }
 }
 
-static apr_status_t first_brigade(ap_filter_t *f, bs_visit_t *visit, apr_bucket_brigade *bb)
+/** Whether the answer may leave as it is: nobody has asked for a session yet, and nobody wants to
+ *  know what becomes of it. */
+static int nothing_to_do(const bs_visit_t *visit)
 {
-    request_rec *r = f->r;
-
-    set_stage(f, PASSING);
-    bs_write_back_take(r);
-    if (!visit) {
-        return APR_SUCCESS;
-    }
-    if (r->main) {                      /* what a subrequest changes, its main request saves */
-        keep_late_answer_out_of_caches(r, visit);
-        return APR_SUCCESS;
-    }
-    if (visit->refusing) {
-        set_stage(f, REPLACING);
-        return APR_SUCCESS;
-    }
-    if (!save_all(r, visit)) {
-        return refuse(f, bb);
-    }
-    if (visit->slots || visit->required) {
-        bs_response_finish(r, visit);
-    }
-    headers_leave(visit);
-    return APR_SUCCESS;
+    return !visit->slots && !visit->required && !visit->must_refuse && !visit->refusing
+           && !bs_lifecycle_savers;
 }
 
 /** A long answer is use, too. */
 static void touch_while_streaming(bs_visit_t *visit)
 {
-    apr_time_t now = apr_time_now();
     bs_slot_t *slot;
 
-    for (slot = visit->slots; slot; slot = slot->next) {
+    for (slot = visit ? visit->slots : NULL; slot; slot = slot->next) {
         bs_session_t *s = slot->session;
+        apr_time_t now;
 
         if (s->state == BS_PRESENT && s->terms.read_prolongs && !s->terms.cookie_follows
-            && !s->outage && now - slot->touched > s->terms.idle / 2) {
+            && !s->outage && (now = apr_time_now()) - slot->touched > s->terms.idle / 2) {
             slot->touched = now;
             bs_session_touch(s, now + AFTERWARDS);
         }
@@ -210,20 +191,20 @@ static int ends_with_eos(const apr_bucket_brigade *bb)
     return 0;
 }
 
+static int has_trailers(const request_rec *r)
+{
+    return r->trailers_out && !apr_is_empty_table(r->trailers_out);
+}
+
 /** Passes a brigade on, without trailers of our names; behind the end of a 503's page nothing
  *  follows. */
-static apr_status_t pass(ap_filter_t *f, apr_bucket_brigade *bb)
+static BS_RARE apr_status_t pass(ap_filter_t *f, apr_bucket_brigade *bb)
 {
-    apr_table_t *trailers = f->r->trailers_out;
+    int last = (f->ctx == REPLACING || has_trailers(f->r)) && ends_with_eos(bb);
     apr_status_t status;
-    int last;
 
-    if (f->ctx == PASSING && (!trailers || apr_is_empty_table(trailers))) {
-        return ap_pass_brigade(f->next, bb);
-    }
-    last = ends_with_eos(bb);
-    if (last && trailers) {
-        drop_trailers(trailers);
+    if (last && has_trailers(f->r)) {
+        drop_trailers(f->r->trailers_out);
     }
     status = ap_pass_brigade(f->next, bb);
     if (last && f->ctx == REPLACING) {
@@ -233,11 +214,31 @@ static apr_status_t pass(ap_filter_t *f, apr_bucket_brigade *bb)
     return status;
 }
 
-static apr_status_t commit_filter(ap_filter_t *f, apr_bucket_brigade *bb)
+/** The first brigade of an answer that a session has to do with. */
+static BS_RARE apr_status_t commit(ap_filter_t *f, bs_visit_t *visit, apr_bucket_brigade *bb)
 {
-    bs_visit_t *visit = bs_visit_of(f->r);
-    apr_status_t status;
+    request_rec *r = f->r;
 
+    if (r->main) {                      /* what a subrequest changes, its main request saves */
+        keep_late_answer_out_of_caches(r, visit);
+        return pass(f, bb);
+    }
+    if (visit->refusing) {
+        set_stage(f, REPLACING);
+        return pass(f, bb);
+    }
+    if (!save_all(r, visit)) {
+        return refuse(f, bb);
+    }
+    if (visit->slots || visit->required) {
+        bs_response_finish(r, visit);
+    }
+    headers_leave(visit);
+    return pass(f, bb);
+}
+
+static BS_RARE apr_status_t later_brigade(ap_filter_t *f, apr_bucket_brigade *bb)
+{
     if (APR_BRIGADE_EMPTY(bb)) {
         return APR_SUCCESS;
     }
@@ -245,16 +246,28 @@ static apr_status_t commit_filter(ap_filter_t *f, apr_bucket_brigade *bb)
         apr_brigade_cleanup(bb);
         return APR_SUCCESS;
     }
-    if (!f->ctx) {
-        status = first_brigade(f, visit, bb);
-        if (status != APR_SUCCESS) {
-            return status;
-        }
-    }
-    else if (visit && visit->slots) {
-        touch_while_streaming(visit);
-    }
+    touch_while_streaming(bs_visit_of(f->r));
     return pass(f, bb);
+}
+
+static apr_status_t commit_filter(ap_filter_t *f, apr_bucket_brigade *bb)
+{
+    request_rec *r = f->r;
+    bs_visit_t *visit;
+
+    if (f->ctx || APR_BRIGADE_EMPTY(bb)) {
+        return later_brigade(f, bb);
+    }
+    set_stage(f, PASSING);
+    bs_write_back_take(r);
+    visit = bs_visit_of(r);
+    if (visit && !nothing_to_do(visit)) {
+        return commit(f, visit, bb);
+    }
+    if (visit && !r->main) {
+        visit->committed = 1;
+    }
+    return has_trailers(r) ? pass(f, bb) : ap_pass_brigade(f->next, bb);
 }
 
 /* ---- who asks behind it ---- */
@@ -293,7 +306,7 @@ void bs_asked_late(request_rec *r, const bs_slot_t *slot)
 /** mod_proxy and CGI answers to an `Upgrade` bypass the filters with their 101. What cannot be
  *  saved must not be bypassed: without the header there is an ordinary answer, and it becomes a
  *  503. */
-static void save_before_upgrade(request_rec *r, bs_visit_t *visit)
+static BS_RARE void save_before_upgrade(request_rec *r, bs_visit_t *visit)
 {
     if (r->main || !apr_table_get(r->headers_in, "Upgrade")) {
         return;
@@ -320,6 +333,12 @@ static apr_status_t trailers_filter(ap_filter_t *f, apr_bucket_brigade *bb, ap_i
     return status;
 }
 
+static BS_RARE void keep_out_trailers(request_rec *r)
+{
+    bs_request_headers_keep(r);         /* a fixup may have read the body already */
+    ap_add_input_filter_handle(trailers_filter_rec, NULL, r, r->connection);
+}
+
 /** After a 503 is complete nothing may follow it, whoever still thinks that this went wrong. */
 static void insert_commit_filter(request_rec *r, const bs_visit_t *visit)
 {
@@ -339,11 +358,12 @@ static void insert_filters(request_rec *r)
     if (!bs_environment_is_prepared(visit, r)) {
         bs_environment_prepare(r);      /* an outage is for the filter to judge */
     }
-    if (visit->chunked) {               /* a fixup may have read the body already */
-        bs_request_headers_keep(r);
-        ap_add_input_filter_handle(trailers_filter_rec, NULL, r, r->connection);
+    if (visit->chunked) {
+        keep_out_trailers(r);
     }
-    save_before_upgrade(r, visit);
+    if (!nothing_to_do(visit)) {
+        save_before_upgrade(r, visit);
+    }
 }
 
 /** ap_send_error_response has not yet swapped the tables that the handler filled. */
@@ -379,19 +399,25 @@ static void finish_slot(bs_slot_t *slot)
     bs_session_touch_if_due(s, deadline);
 }
 
+static BS_RARE void finish(request_rec *r, bs_visit_t *visit)
+{
+    bs_slot_t *slot;
+
+    bs_lifecycle_saving(r);
+    for (slot = visit->slots; slot; slot = slot->next) {
+        finish_slot(slot);
+        if (slot->session->facts & (BSESSION_WAS_CREATED | BSESSION_WAS_CHANGED)) {
+            bs_sweep_after_write(slot->session->terms.store, r);
+        }
+    }
+}
+
 static int afterwards(request_rec *r)
 {
     bs_visit_t *visit = bs_visit_of(r);
-    bs_slot_t *slot;
 
-    if (visit && !visit->refusing) {
-        bs_lifecycle_saving(r);
-        for (slot = visit->slots; slot; slot = slot->next) {
-            finish_slot(slot);
-            if (slot->session->facts & (BSESSION_WAS_CREATED | BSESSION_WAS_CHANGED)) {
-                bs_sweep_after_write(slot->session->terms.store, r);
-            }
-        }
+    if (visit && !visit->refusing && !nothing_to_do(visit)) {
+        finish(r, visit);
     }
     return DECLINED;
 }

@@ -21,9 +21,24 @@ APLOG_USE_MODULE(bsession);
 
 /* ---- our cookies are taken out ---- */
 
-static void hide_cookies(request_rec *r)
+/** Mostly as it came, and then it is found by that. */
+static const char *cookie_header(const request_rec *r, const char *raw)
 {
-    const char *header = apr_table_get(r->headers_in, "Cookie"), *left = header;
+    const apr_array_header_t *headers = apr_table_elts(r->headers_in);
+    const apr_table_entry_t *entry = (const apr_table_entry_t *)headers->elts;
+    const apr_table_entry_t *end = entry + headers->nelts;
+
+    for (; entry < end; entry++) {
+        if (entry->val == raw) {
+            return raw;
+        }
+    }
+    return apr_table_get(r->headers_in, "Cookie");
+}
+
+static BS_RARE void hide_cookies(request_rec *r, const char *raw)
+{
+    const char *header = cookie_header(r, raw), *left = header;
     const bs_dir_conf_t *conf = bs_dir_conf(r);
 
     if (!header) {
@@ -196,8 +211,8 @@ static void withdraw(request_rec *r)
 
 static int exports_here(const bs_dir_conf_t *conf)
 {
-    return (conf->env.which > BS_SELECT_NONE || conf->header.which > BS_SELECT_NONE)
-           && bs_mode(conf) != BS_OFF;
+    return conf->mode > BS_OFF
+           && (conf->env.which > BS_SELECT_NONE || conf->header.which > BS_SELECT_NONE);
 }
 
 static void export_to(request_rec *r, bs_prepared_t *prepared, const bs_session_t *s)
@@ -243,6 +258,13 @@ static bs_prepared_t *note_prepared(bs_visit_t *visit, request_rec *r)
     return prepared;
 }
 
+static BS_RARE int export_anew(request_rec *r, bs_visit_t *visit, bs_prepared_t *prepared)
+{
+    withdraw(r);
+    visit->exported = 1;
+    return !exports_here(bs_dir_conf(r)) || export_session(r, prepared);
+}
+
 /** TRACE shows the client what it sent, but where it is passed on. */
 static int is_echo(const request_rec *r)
 {
@@ -253,28 +275,22 @@ int bs_environment_prepare(request_rec *r)
 {
     bs_visit_t *visit = bs_visit_of(r);
     bs_prepared_t *prepared;
-    int exports;
 
-    if (is_echo(r) || (visit && bs_environment_is_prepared(visit, r))) {
+    if (is_echo(r)) {
         return 1;
     }
-    if (bs_has_our_header(r->headers_in)) {
+    if (bs_initials(r->headers_in) & BS_INITIAL('b')) {
         bs_drop_spoofed(r);             /* and what an earlier preparation gave */
     }
     if (!visit) {                       /* the document of an early error has no session; nor a token */
-        hide_cookies(r);
+        hide_cookies(r, NULL);
         return 1;
     }
     if (visit->cookies) {
-        hide_cookies(r);
-    }
-    exports = exports_here(bs_dir_conf(r));
-    if (exports || visit->exported) {
-        withdraw(r);
-        visit->exported = 1;
+        hide_cookies(r, visit->cookies);
     }
     prepared = note_prepared(visit, r);
-    return !exports || export_session(r, prepared);
+    return visit->exported || exports_here(bs_dir_conf(r)) ? export_anew(r, visit, prepared) : 1;
 }
 
 /** A subrequest is not refused: the page that it is part of is, by the commit filter. Nor is the

@@ -62,11 +62,12 @@ static void harvest_line(harvest_t *harvest, const char *name, const char *line)
     }
 }
 
-static void harvest_table(harvest_t *harvest, apr_table_t *table)
+/** Returns whether there were any. */
+static int harvest_table(harvest_t *harvest, apr_table_t *table)
 {
     const apr_array_header_t *headers = apr_table_elts(table);
     const apr_table_entry_t *entries = (const apr_table_entry_t *)headers->elts;
-    int i;
+    int before = headers->nelts, i;
 
     for (i = 0; i < headers->nelts; i++) {
         if (bs_is_our_header(entries[i].key)) {
@@ -79,6 +80,7 @@ static void harvest_table(harvest_t *harvest, apr_table_t *table)
             i = -1;                     /* the table has moved */
         }
     }
+    return headers->nelts < before;
 }
 
 /* ---- doing what they say ---- */
@@ -168,26 +170,23 @@ static void obey(harvest_t *harvest)
     }
 }
 
-static void take(request_rec *r)
+void bs_write_back_obey(request_rec *r)
 {
     const bs_dir_conf_t *conf = bs_dir_conf(r);
     harvest_t harvest = { .r = r };
+    int found;
 
     harvest.obeyed = conf->write_back == 1 && bs_mode(conf) != BS_OFF;
-    harvest_table(&harvest, r->headers_out);
-    harvest_table(&harvest, r->err_headers_out);
+    found = harvest_table(&harvest, r->headers_out);
+    found |= harvest_table(&harvest, r->err_headers_out);
+    if (!found) {
+        return;
+    }
     if (harvest.obeyed) {
         obey(&harvest);
     }
     else {
         ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "BSession-* headers are dropped: BSessionWriteBack "
                       "is Off here");
-    }
-}
-
-void bs_write_back_take(request_rec *r)
-{
-    if (bs_has_our_header(r->headers_out) || bs_has_our_header(r->err_headers_out)) {
-        take(r);
     }
 }

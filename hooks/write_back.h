@@ -11,6 +11,14 @@
 
 /** Takes every header of ours out of this request's response tables, and does what they say where
  *  `BSessionWriteBack On` holds for this request. */
-void bs_write_back_take(request_rec *r);
+void bs_write_back_obey(request_rec *r);
+
+/** The same, where there may be any. */
+static inline void bs_write_back_take(request_rec *r)
+{
+    if ((bs_initials(r->headers_out) | bs_initials(r->err_headers_out)) & BS_INITIAL('b')) {
+        bs_write_back_obey(r);
+    }
+}
 
 #endif
