@@ -10,6 +10,8 @@
 #define FIXED       33
 #define TAG_RETIRED 'h'
 #define RETIRED_LEN 24
+#define TAG_BOUND   'b'
+#define BOUND_LEN   19
 #define NAME_MAX    255
 
 static void put_time(unsigned char *to, apr_time_t time)
@@ -47,6 +49,25 @@ void bs_meta_retire(bs_meta_t *meta, apr_time_t now, apr_time_t forget)
     meta->retired[meta->nretired++].at = now;
 }
 
+static unsigned char *write_bound(const bs_meta_t *meta, unsigned char *at)
+{
+    int kind;
+
+    for (kind = 0; kind < BS_BINDS; kind++) {
+        const bs_bound_t *bound = &meta->bound[kind];
+
+        if (bound->is) {
+            at[0] = TAG_BOUND;
+            at[1] = BOUND_LEN;
+            at[2] = (unsigned char)kind;
+            memcpy(at + 3, bound->bits, 2);
+            memcpy(at + 5, bound->digest, BS_DIGEST_SIZE);
+            at += 2 + BOUND_LEN;
+        }
+    }
+    return at;
+}
+
 apr_size_t bs_meta_write(const bs_meta_t *meta, unsigned char to[BS_META_MAX])
 {
     unsigned char *at = to + FIXED;
@@ -63,6 +84,7 @@ apr_size_t bs_meta_write(const bs_meta_t *meta, unsigned char to[BS_META_MAX])
         put_time(at + 2 + BS_DIGEST_SIZE, meta->retired[i].at);
         at += 2 + RETIRED_LEN;
     }
+    at = write_bound(meta, at);
     return (apr_size_t)(at - to);
 }
 
@@ -73,6 +95,20 @@ static apr_status_t read_retired(bs_meta_t *meta, const unsigned char *section)
     }
     memcpy(meta->retired[meta->nretired].digest, section + 2, BS_DIGEST_SIZE);
     meta->retired[meta->nretired++].at = get_time(section + 2 + BS_DIGEST_SIZE);
+    return APR_SUCCESS;
+}
+
+static apr_status_t read_bound(bs_meta_t *meta, const unsigned char *section)
+{
+    bs_bound_t *bound;
+
+    if (section[1] != BOUND_LEN || section[2] >= BS_BINDS || meta->bound[section[2]].is) {
+        return BSESSION_ECORRUPT;
+    }
+    bound = &meta->bound[section[2]];
+    bound->is = 1;
+    memcpy(bound->bits, section + 3, 2);
+    memcpy(bound->digest, section + 5, BS_DIGEST_SIZE);
     return APR_SUCCESS;
 }
 
@@ -88,11 +124,13 @@ apr_status_t bs_meta_read(bs_meta_t *meta, const bsession_bytes_t *from)
     memcpy(meta->realm, data + 9, BS_REALM_SIZE);
     memcpy(meta->digest, data + 17, BS_DIGEST_SIZE);
     meta->nretired = 0;
+    memset(meta->bound, 0, sizeof meta->bound);
     while (at < from->len) {
         const unsigned char *section = data + at;
 
         if (from->len - at < 2 || from->len - at - 2 < section[1]
-            || (section[0] == TAG_RETIRED && read_retired(meta, section) != APR_SUCCESS)) {
+            || (section[0] == TAG_RETIRED && read_retired(meta, section) != APR_SUCCESS)
+            || (section[0] == TAG_BOUND && read_bound(meta, section) != APR_SUCCESS)) {
             return BSESSION_ECORRUPT;
         }
         at += 2u + section[1];

@@ -11,6 +11,8 @@
  *      17      16    digest of the verifier
  *      then sections: tag, length (a byte each), contents; unknown tags are passed over
  *      'h'     24    a verifier that a login retired a moment ago: its digest, and when; several
+ *      'b'     19    what the session is tied to: its kind, how many bits count of an IPv4 and of an IPv6
+ *                    address, and its digest; one of each kind
  */
 #ifndef BS_META_H
 #define BS_META_H
@@ -25,6 +27,15 @@
 /* Logins that may follow each other within the time that a retired token is remembered. */
 #define BS_RETIRED_MAX  4
 
+/** What a session may be tied to. */
+typedef enum { BS_BIND_UA, BS_BIND_IP, BS_BIND_TLS, BS_BINDS } bs_bind_kind_t;
+
+typedef struct {
+    int           is;                           /* 0: it is not, by this */
+    unsigned char bits[2];                      /* of IPv4, of IPv6 */
+    unsigned char digest[BS_DIGEST_SIZE];
+} bs_bound_t;
+
 typedef struct {
     apr_time_t    created;
     unsigned char realm[BS_REALM_SIZE];
@@ -34,6 +45,7 @@ typedef struct {
         unsigned char digest[BS_DIGEST_SIZE];
         apr_time_t    at;
     } retired[BS_RETIRED_MAX];
+    bs_bound_t    bound[BS_BINDS];
 } bs_meta_t;
 
 /** The current verifier's digest joins the retired ones, and those before `forget` leave them. */

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "binding.h"
 #include "mod_bsession.h"
 
 /* With less life left than this (or a tenth of the idle time) the touch does not wait for the
@@ -156,6 +157,9 @@ static void ask(bs_session_t *s)
         status = bs_session_find(s, &s->presented[i], 0);
         if (status == APR_SUCCESS) {
             found(s, &s->presented[i]);
+            if (s->terms.bind.kinds && !bs_binding_admits(s, &s->terms.bind)) {
+                return;                 /* a token that was good is not unknown */
+            }
             touch_first(s);
             break;
         }

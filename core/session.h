@@ -47,6 +47,10 @@ typedef struct {
  *  _UNKNOWN_TOKENS. It may change the session; a later save is needed then. */
 typedef void (bs_watch_t)(void *watcher, bs_event_t event);
 
+/** What the visitor shows of this kind; an address is its 4 or 16 bytes. It is empty where there is none, and
+ *  lives as long as the session. */
+typedef bsession_bytes_t (bs_shown_t)(void *visitor, bs_bind_kind_t kind);
+
 /** Of several cookies of our name this many are looked up. */
 #define BS_PRESENTED_MAX 2
 
@@ -79,6 +83,8 @@ typedef struct {
     apr_time_t         used_at;             /* when it was loaded */
     unsigned           facts;               /* BSESSION_WAS_... of mod_bsession.h */
     unsigned           untold;              /* 1 << bs_event_t: what the watch is to hear of */
+    bs_shown_t        *shown;               /* NULL: nobody is there whom it could be tied to */
+    void              *visitor;
     bs_watch_t        *watch;               /* or NULL */
     void              *watcher;
 } bs_session_t;
@@ -124,6 +130,9 @@ apr_int64_t   bs_session_seconds_left(const bs_session_t *s, apr_time_t now);
 
 /** From now on; what is over it already may stay, and shrink. */
 void          bs_session_limit(bs_session_t *s, apr_size_t max_bytes, apr_size_t max_fields);
+
+/** What BSessionBind says, at another place of the same request; from now on. */
+void          bs_session_bind(bs_session_t *s, const bs_bind_rule_t *rule);
 
 /* Between the files. */
 

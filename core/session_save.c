@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "binding.h"
 #include "log.h"
 #include "mod_bsession.h"
 
@@ -80,6 +81,10 @@ static apr_status_t create_once(bs_session_t *s, apr_time_t deadline)
     bs_token_key(&draft.token, &s->key);
     draft.meta.created = now;
     memcpy(draft.meta.realm, s->terms.realm, BS_REALM_SIZE);
+    status = bs_binding_tie(s, &draft.meta);
+    if (status != APR_SUCCESS) {
+        return status;
+    }
     s->meta = draft.meta;
     draft.record.expires = bs_session_new_end(s, now);
     draft_record(&draft, s);
@@ -136,7 +141,7 @@ static apr_status_t draft_rotation(draft_t *draft, const bs_session_t *s, apr_ti
         draft->save.mode = BSESSION_REPLACE;
         status = bs_token_issue(&draft->token, s->terms.keys, draft->meta.digest);
     }
-    return status;
+    return status == APR_SUCCESS ? bs_binding_tie(s, &draft->meta) : status;
 }
 
 static apr_status_t update_once(bs_session_t *s, apr_time_t deadline)

@@ -33,6 +33,13 @@ typedef struct {
     int                 evict;          /* at the limit the oldest goes, and not the newest */
 } bs_user_rule_t;
 
+/** BSessionBind: what a session is tied to. */
+typedef struct {
+    unsigned            kinds;          /* 1 << bs_bind_kind_t */
+    unsigned char       bits[2];        /* that count, of an IPv4 and of an IPv6 address */
+    int                 revoke;         /* who shows something else ends it */
+} bs_bind_rule_t;
+
 typedef struct {
     bs_store_t          *store;
     bs_store_t          *older;             /* BSessionMigrateFrom, or NULL */
@@ -48,6 +55,7 @@ typedef struct {
     bs_rotate_rule_t     rotate;
     bs_lock_rule_t       lock;
     bs_user_rule_t       user;
+    bs_bind_rule_t       bind;
 } bs_terms_t;
 
 #endif

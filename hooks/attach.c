@@ -14,6 +14,7 @@
 #include "http_ssl.h"
 
 #include "lifecycle.h"
+#include "visitor.h"
 #include "write_back.h"
 
 APLOG_USE_MODULE(bsession);
@@ -134,6 +135,8 @@ static bs_slot_t *open_slot(bs_visit_t *visit, const bs_dir_conf_t *conf, bs_sto
     slot->session = bs_session_open(initial->pool, &terms, tokens, count,
                                     count ? memo_of(initial->connection) : NULL, initial);
     slot->session->headers_gone = visit->committed;
+    slot->session->shown = bs_visitor_shows;
+    slot->session->visitor = visit;
     slot->store = store;
     slot->cookie = conf->brief ? keep_cookie(cookie, initial->pool) : cookie;
     slot->secure = is_secure(cookie, initial);
@@ -184,6 +187,9 @@ bs_slot_t *bs_slot_of(request_rec *r)
     if (slot) {
         slot->anonymous &= conf->anonymous == 1;
         bs_session_limit(slot->session, bs_conf_max_bytes(conf), bs_conf_max_fields(conf));
+        if (conf->bind) {
+            bs_session_bind(slot->session, conf->bind);
+        }
     }
     return slot;
 }

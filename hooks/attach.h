@@ -7,7 +7,8 @@
  * A *visit* belongs to the initial request; its subrequests, internal redirects and error documents
  * find the same one. A *slot* is one session of the visit: one for each store and cookie name. The
  * first place of the configuration that opens a slot decides its cookie's attributes and its lives;
- * limits are those of the place that asked last, and one place that denies on outages is enough.
+ * limits are those of the place that asked last; one place that denies on outages is enough, and what a
+ * session must be tied to is what any of them says.
  * A *handle*, bsession_t, is a slot as one place sees it: read-only or not.
  */
 #ifndef BS_ATTACH_H
@@ -50,6 +51,7 @@ typedef struct {
 typedef struct {
     request_rec       *initial;
     const char        *cookies;         /* the Cookie header as it came, before ours is taken out */
+    const char        *agent;           /* User-Agent, once somebody had to know it */
     bs_slot_t         *slots;
     bs_prepared_t      prepared;        /* the initial request */
     unsigned           exported : 1;    /* some environment may have variables of ours */

@@ -64,6 +64,7 @@ void *bs_merge_dir_conf(apr_pool_t *p, void *outer, void *inner)
     INHERIT(rotate, NULL);
     INHERIT(lock, NULL);
     INHERIT(user, NULL);
+    INHERIT(bind, NULL);
     merged->env = in->env.which != BS_UNSET ? in->env : out->env;
     merged->header = in->header.which != BS_UNSET ? in->header : out->header;
     INHERIT(write_back, BS_UNSET);
@@ -160,6 +161,9 @@ void bs_conf_terms(const bs_dir_conf_t *conf, bs_store_t *store, const server_re
     }
     if (conf->user) {
         terms->user = *conf->user;
+    }
+    if (conf->bind) {
+        terms->bind = *conf->bind;
     }
 }
 
@@ -440,6 +444,8 @@ const command_rec bs_directives[] = {
                       "Off or On; wait=10s, lease=30s"),
     AP_INIT_TAKE_ARGV("BSessionUser", bs_set_user, NULL, RSRC_CONF | OR_AUTHCFG,
                       "the key that names a session's owner, or Off; max= of sessions, deny or evict"),
+    AP_INIT_TAKE_ARGV("BSessionBind", bs_set_bind, NULL, RSRC_CONF | OR_AUTHCFG,
+                      "ua, ip, ip/24, tls: what a session is tied to, or Off; action=log or revoke"),
     AP_INIT_TAKE12("BSessionLimit", set_limit, NULL, RSRC_CONF | OR_AUTHCFG,
                     "size= and keys= of a session at most"),
     AP_INIT_TAKE1("BSessionOnOutage", set_outage, NULL, RSRC_CONF | OR_AUTHCFG,

@@ -52,9 +52,10 @@ typedef struct {
     apr_int64_t          max_bytes;
     apr_int64_t          max_keys;
     int                  anonymous;         /* BSessionOnOutage */
-    const bs_rotate_rule_t *rotate;         /* these three: NULL where nothing is said */
+    const bs_rotate_rule_t *rotate;         /* these four: NULL where nothing is said */
     const bs_lock_rule_t   *lock;
     const bs_user_rule_t   *user;
+    const bs_bind_rule_t   *bind;
     bs_selection_t       env;
     bs_selection_t       header;
     int                  write_back;
@@ -126,6 +127,7 @@ int bs_is_given_before(char *const words[], int at, int from);
 const char *bs_set_rotate(cmd_parms *cmd, void *dir, int argc, char *const argv[]);
 const char *bs_set_lock(cmd_parms *cmd, void *dir, int argc, char *const argv[]);
 const char *bs_set_user(cmd_parms *cmd, void *dir, int argc, char *const argv[]);
+const char *bs_set_bind(cmd_parms *cmd, void *dir, int argc, char *const argv[]);
 
 /* In config_stores.c. */
 

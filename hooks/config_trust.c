@@ -1,7 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /* The directives that say who may use a session, and how: BSessionRotate, BSessionLock,
- * BSessionUser. */
+ * BSessionUser, BSessionBind. */
 
 #include "config.h"
 
@@ -9,6 +9,7 @@
 
 #include "apr_strings.h"
 
+#include "address.h"
 #include "parse.h"
 
 #define DEFAULT_GRACE  apr_time_from_sec(10)
@@ -153,4 +154,79 @@ const char *bs_set_user(cmd_parms *cmd, void *dir, int argc, char *const argv[])
     }
     rule->key = argv[0];
     return argc == 1 ? NULL : user_limit(cmd, rule, argc, argv);
+}
+
+/* ---- BSessionBind ua|ip[/prefix]|tls ... [action=log|revoke], or Off ---- */
+
+static const char *address_bits(const cmd_parms *cmd, bs_bind_rule_t *rule, const char *word)
+{
+    static const int most[2] = { 32, 128 };
+    char *rest = apr_pstrdup(cmd->pool, word + 2), *bits;
+    apr_int64_t number;
+    int i;
+
+    rule->bits[0] = BS_IPV4_BITS;
+    rule->bits[1] = BS_IPV6_BITS;
+    for (i = 0; *rest; i++) {
+        bits = rest + 1;
+        rest = bits + strcspn(bits, "/");
+        if (i == 2 || !bs_number_parse(&number, bits, (apr_size_t)(rest - bits)) || number < 1
+            || number > most[i]) {
+            return apr_psprintf(cmd->pool, "BSessionBind: how much of an address counts is ip, ip/24 (1 to 32 "
+                                "bits of IPv4) or ip/24/64 (and 1 to 128 of IPv6), not \"%s\"", word);
+        }
+        rule->bits[i] = (unsigned char)number;
+    }
+    return NULL;
+}
+
+static const char *bind_action(const cmd_parms *cmd, bs_bind_rule_t *rule, const char *value)
+{
+    rule->revoke = strcasecmp(value, "revoke") == 0;
+    return rule->revoke || strcasecmp(value, "log") == 0 ? NULL
+         : apr_psprintf(cmd->pool, "BSessionBind: action= takes log or revoke, not \"%s\"", value);
+}
+
+static const char *bind_word(const cmd_parms *cmd, bs_bind_rule_t *rule, const char *word)
+{
+    bs_bind_kind_t kind;
+
+    if (strcasecmp(word, "ua") == 0) {
+        kind = BS_BIND_UA;
+    }
+    else if (strcasecmp(word, "tls") == 0) {
+        kind = BS_BIND_TLS;
+    }
+    else if (strncasecmp(word, "ip", 2) == 0 && (!word[2] || word[2] == '/')) {
+        kind = BS_BIND_IP;
+    }
+    else {
+        return apr_psprintf(cmd->pool, "BSessionBind takes Off, or any of ua, ip and tls, and then action=log "
+                            "or action=revoke, not \"%s\"", word);
+    }
+    if (rule->kinds >> kind & 1) {
+        return apr_psprintf(cmd->pool, "BSessionBind: %.*s is given twice", kind == BS_BIND_TLS ? 3 : 2,
+                            word);
+    }
+    rule->kinds |= 1u << kind;
+    return kind == BS_BIND_IP ? address_bits(cmd, rule, word) : NULL;
+}
+
+const char *bs_set_bind(cmd_parms *cmd, void *dir, int argc, char *const argv[])
+{
+    bs_bind_rule_t *rule = apr_pcalloc(cmd->pool, sizeof *rule);
+    const char *wrong = NULL, *action;
+    int i, acts = 0;
+
+    bs_speak(dir)->bind = rule;
+    if (argc == 1 && strcasecmp(argv[0], "off") == 0) {
+        return NULL;
+    }
+    for (i = 0; i < argc && !wrong; i++) {
+        action = value_of(argv[i], "action");
+        wrong = !action ? bind_word(cmd, rule, argv[i])
+              : acts++ ? given_twice(cmd, argv[i]) : bind_action(cmd, rule, action);
+    }
+    return wrong || rule->kinds ? wrong : "BSessionBind takes Off, or any of ua, ip and tls, such as: "
+                                          "BSessionBind ua ip/24 action=log";
 }

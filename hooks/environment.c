@@ -13,6 +13,7 @@
 
 #include "commit.h"
 #include "request_headers.h"
+#include "visitor.h"
 
 APLOG_USE_MODULE(bsession);
 
@@ -297,6 +298,9 @@ int bs_environment_prepare(request_rec *r)
  *  page that says so. */
 static int fixups(request_rec *r)
 {
+    if (bs_dir_conf(r)->bind && bs_visit_of(r)) {
+        bs_visitor_note(bs_visit_of(r));
+    }
     if (!bs_environment_prepare(r) && !r->main && !bs_visit_of(r)->refusing) {
         return bs_refuse_early(r);
     }

@@ -27,6 +27,7 @@ static Suite *(*const suites[])(void) = {
     session_told_suite,
     session_life_suite,
     session_move_suite,
+    binding_suite,
     cache_suite,
     cache_clear_suite,
     cache_broken_suite,

@@ -29,6 +29,7 @@ Suite *session_threads_suite(void);
 Suite *session_told_suite(void);
 Suite *session_life_suite(void);
 Suite *session_move_suite(void);
+Suite *binding_suite(void);
 Suite *cache_suite(void);
 Suite *cache_clear_suite(void);
 Suite *cache_broken_suite(void);

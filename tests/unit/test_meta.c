@@ -170,6 +170,36 @@ START_TEST(the_latest_of_many_retired_are_kept_and_old_ones_forgotten)
 }
 END_TEST
 
+START_TEST(what_it_is_tied_to_is_written_and_read)
+{
+    unsigned char bytes[BS_META_MAX], expected[21] = { 'b', 19, BS_BIND_IP, 24, 64 };
+    bs_meta_t meta = sample(), again;
+    apr_size_t len;
+
+    meta.bound[BS_BIND_IP].is = 1;
+    meta.bound[BS_BIND_IP].bits[0] = 24;
+    meta.bound[BS_BIND_IP].bits[1] = 64;
+    memset(meta.bound[BS_BIND_IP].digest, 0x55, BS_DIGEST_SIZE);
+    memset(expected + 5, 0x55, BS_DIGEST_SIZE);
+    len = bs_meta_write(&meta, bytes);
+    ck_assert_uint_eq(len, 33 + sizeof(expected));
+    ck_assert_int_eq(memcmp(bytes + 33, expected, sizeof(expected)), 0);
+    memset(&again, 0xEE, sizeof(again));
+    ck_assert_int_eq(read_meta(&again, bytes, len), APR_SUCCESS);
+    ck_assert_int_eq(again.bound[BS_BIND_UA].is + again.bound[BS_BIND_TLS].is, 0);
+    ck_assert_int_eq(again.bound[BS_BIND_IP].is, 1);
+    ck_assert_int_eq(memcmp(again.bound[BS_BIND_IP].bits, meta.bound[BS_BIND_IP].bits, 2), 0);
+    ck_assert_int_eq(memcmp(again.bound[BS_BIND_IP].digest, expected + 5, BS_DIGEST_SIZE), 0);
+    memcpy(bytes + len, bytes + 33, sizeof(expected));          /* twice, of another length, of no kind */
+    ck_assert_int_eq(read_meta(&again, bytes, len + sizeof(expected)), BSESSION_ECORRUPT);
+    bytes[34] = 18;
+    ck_assert_int_eq(read_meta(&again, bytes, len - 1), BSESSION_ECORRUPT);
+    bytes[34] = 19;
+    bytes[35] = BS_BINDS;
+    ck_assert_int_eq(read_meta(&again, bytes, len), BSESSION_ECORRUPT);
+}
+END_TEST
+
 START_TEST(a_realm_is_its_name_whatever_its_case)
 {
     /* the first 8 bytes of sha256("example.org") */
@@ -202,6 +232,7 @@ Suite *meta_suite(void)
     tcase_add_test(tests, what_is_cut_or_of_another_version_is_refused);
     tcase_add_test(tests, unknown_sections_are_passed_over);
     tcase_add_test(tests, a_retired_verifier_of_another_length_is_refused);
+    tcase_add_test(tests, what_it_is_tied_to_is_written_and_read);
     tcase_add_test(tests, a_realm_is_its_name_whatever_its_case);
     suite_add_tcase(suite, tests);
     return suite;
