@@ -12,6 +12,14 @@
 #define RETIRED_LEN 24
 #define TAG_BOUND   'b'
 #define BOUND_LEN   19
+#define TAG_ISSUED  'i'
+#define ISSUED_LEN  8
+#define TAG_ASIDE   's'
+#define ASIDE_LEN   25
+#define ASIDE_OPEN  1
+#define ASIDE_SEEN  2
+#define TAG_SPENT   'r'
+#define SPENT_LEN   16
 #define NAME_MAX    255
 
 static void put_time(unsigned char *to, apr_time_t time)
@@ -34,7 +42,7 @@ static apr_time_t get_time(const unsigned char *from)
     return (apr_time_t)time;
 }
 
-void bs_meta_retire(bs_meta_t *meta, apr_time_t now, apr_time_t forget)
+void bs_meta_retire(bs_meta_t *meta, const unsigned char *digest, apr_time_t now, apr_time_t forget)
 {
     int drop = 0;
 
@@ -45,11 +53,24 @@ void bs_meta_retire(bs_meta_t *meta, apr_time_t now, apr_time_t forget)
     meta->nretired -= drop;
     memmove(meta->retired, meta->retired + drop,
             (size_t)meta->nretired * sizeof meta->retired[0]);
-    memcpy(meta->retired[meta->nretired].digest, meta->digest, BS_DIGEST_SIZE);
+    memcpy(meta->retired[meta->nretired].digest, digest, BS_DIGEST_SIZE);
     meta->retired[meta->nretired++].at = now;
 }
 
-static unsigned char *write_bound(const bs_meta_t *meta, unsigned char *at)
+/* ---- writing ---- */
+
+/** A section's tag and length; where its contents go. */
+static unsigned char *section(unsigned char **at, unsigned char tag, unsigned char len)
+{
+    unsigned char *contents = *at + 2;
+
+    (*at)[0] = tag;
+    (*at)[1] = len;
+    *at += 2 + len;
+    return contents;
+}
+
+static void write_bound(const bs_meta_t *meta, unsigned char **at)
 {
     int kind;
 
@@ -57,15 +78,35 @@ static unsigned char *write_bound(const bs_meta_t *meta, unsigned char *at)
         const bs_bound_t *bound = &meta->bound[kind];
 
         if (bound->is) {
-            at[0] = TAG_BOUND;
-            at[1] = BOUND_LEN;
-            at[2] = (unsigned char)kind;
-            memcpy(at + 3, bound->bits, 2);
-            memcpy(at + 5, bound->digest, BS_DIGEST_SIZE);
-            at += 2 + BOUND_LEN;
+            unsigned char *to = section(at, TAG_BOUND, BOUND_LEN);
+
+            to[0] = (unsigned char)kind;
+            memcpy(to + 1, bound->bits, 2);
+            memcpy(to + 3, bound->digest, BS_DIGEST_SIZE);
         }
     }
-    return at;
+}
+
+static void write_rotation(const bs_meta_t *meta, unsigned char **at)
+{
+    unsigned char *to;
+    int i;
+
+    if (meta->issued) {
+        put_time(section(at, TAG_ISSUED, ISSUED_LEN), meta->issued);
+    }
+    for (i = 0; i < meta->naside; i++) {
+        const bs_aside_t *aside = &meta->aside[i];
+
+        to = section(at, TAG_ASIDE, ASIDE_LEN);
+        memcpy(to, aside->digest, BS_DIGEST_SIZE);
+        put_time(to + BS_DIGEST_SIZE, aside->until);
+        to[ASIDE_LEN - 1] = (unsigned char)((aside->open ? ASIDE_OPEN : 0)
+                                            | (aside->seen ? ASIDE_SEEN : 0));
+    }
+    for (i = 0; i < meta->nspent; i++) {
+        memcpy(section(at, TAG_SPENT, SPENT_LEN), meta->spent[i], BS_DIGEST_SIZE);
+    }
 }
 
 apr_size_t bs_meta_write(const bs_meta_t *meta, unsigned char to[BS_META_MAX])
@@ -78,38 +119,91 @@ apr_size_t bs_meta_write(const bs_meta_t *meta, unsigned char to[BS_META_MAX])
     memcpy(to + 9, meta->realm, BS_REALM_SIZE);
     memcpy(to + 17, meta->digest, BS_DIGEST_SIZE);
     for (i = 0; i < meta->nretired; i++) {
-        at[0] = TAG_RETIRED;
-        at[1] = RETIRED_LEN;
-        memcpy(at + 2, meta->retired[i].digest, BS_DIGEST_SIZE);
-        put_time(at + 2 + BS_DIGEST_SIZE, meta->retired[i].at);
-        at += 2 + RETIRED_LEN;
+        unsigned char *retired = section(&at, TAG_RETIRED, RETIRED_LEN);
+
+        memcpy(retired, meta->retired[i].digest, BS_DIGEST_SIZE);
+        put_time(retired + BS_DIGEST_SIZE, meta->retired[i].at);
     }
-    at = write_bound(meta, at);
+    write_bound(meta, &at);
+    write_rotation(meta, &at);
     return (apr_size_t)(at - to);
 }
 
-static apr_status_t read_retired(bs_meta_t *meta, const unsigned char *section)
+/* ---- reading: 1 = it can have been written by us ---- */
+
+static int read_retired(bs_meta_t *meta, const unsigned char *from, unsigned len)
 {
-    if (section[1] != RETIRED_LEN || meta->nretired == BS_RETIRED_MAX) {
-        return BSESSION_ECORRUPT;
+    if (len != RETIRED_LEN || meta->nretired == BS_RETIRED_MAX) {
+        return 0;
     }
-    memcpy(meta->retired[meta->nretired].digest, section + 2, BS_DIGEST_SIZE);
-    meta->retired[meta->nretired++].at = get_time(section + 2 + BS_DIGEST_SIZE);
-    return APR_SUCCESS;
+    memcpy(meta->retired[meta->nretired].digest, from, BS_DIGEST_SIZE);
+    meta->retired[meta->nretired++].at = get_time(from + BS_DIGEST_SIZE);
+    return 1;
 }
 
-static apr_status_t read_bound(bs_meta_t *meta, const unsigned char *section)
+static int read_issued(bs_meta_t *meta, const unsigned char *from, unsigned len)
+{
+    if (len != ISSUED_LEN) {
+        return 0;
+    }
+    meta->issued = get_time(from);
+    return 1;
+}
+
+static int read_aside(bs_meta_t *meta, const unsigned char *from, unsigned len)
+{
+    bs_aside_t *aside = &meta->aside[meta->naside];
+
+    if (len != ASIDE_LEN || meta->naside == BS_ASIDE_MAX) {
+        return 0;
+    }
+    memcpy(aside->digest, from, BS_DIGEST_SIZE);
+    aside->until = get_time(from + BS_DIGEST_SIZE);
+    aside->open = (from[ASIDE_LEN - 1] & ASIDE_OPEN) != 0;
+    aside->seen = (from[ASIDE_LEN - 1] & ASIDE_SEEN) != 0;
+    meta->naside++;
+    return 1;
+}
+
+static int read_spent(bs_meta_t *meta, const unsigned char *from, unsigned len)
+{
+    if (len != SPENT_LEN || meta->nspent == BS_SPENT_MAX) {
+        return 0;
+    }
+    memcpy(meta->spent[meta->nspent++], from, BS_DIGEST_SIZE);
+    return 1;
+}
+
+static int read_bound(bs_meta_t *meta, const unsigned char *from, unsigned len)
 {
     bs_bound_t *bound;
 
-    if (section[1] != BOUND_LEN || section[2] >= BS_BINDS || meta->bound[section[2]].is) {
-        return BSESSION_ECORRUPT;
+    if (len != BOUND_LEN || from[0] >= BS_BINDS || meta->bound[from[0]].is) {
+        return 0;
     }
-    bound = &meta->bound[section[2]];
+    bound = &meta->bound[from[0]];
     bound->is = 1;
-    memcpy(bound->bits, section + 3, 2);
-    memcpy(bound->digest, section + 5, BS_DIGEST_SIZE);
-    return APR_SUCCESS;
+    memcpy(bound->bits, from + 1, 2);
+    memcpy(bound->digest, from + 3, BS_DIGEST_SIZE);
+    return 1;
+}
+
+static int read_section(bs_meta_t *meta, const unsigned char *at)
+{
+    switch (at[0]) {
+    case TAG_RETIRED:
+        return read_retired(meta, at + 2, at[1]);
+    case TAG_BOUND:
+        return read_bound(meta, at + 2, at[1]);
+    case TAG_ISSUED:
+        return read_issued(meta, at + 2, at[1]);
+    case TAG_ASIDE:
+        return read_aside(meta, at + 2, at[1]);
+    case TAG_SPENT:
+        return read_spent(meta, at + 2, at[1]);
+    default:
+        return 1;
+    }
 }
 
 apr_status_t bs_meta_read(bs_meta_t *meta, const bsession_bytes_t *from)
@@ -123,17 +217,15 @@ apr_status_t bs_meta_read(bs_meta_t *meta, const bsession_bytes_t *from)
     meta->created = get_time(data + 1);
     memcpy(meta->realm, data + 9, BS_REALM_SIZE);
     memcpy(meta->digest, data + 17, BS_DIGEST_SIZE);
-    meta->nretired = 0;
     memset(meta->bound, 0, sizeof meta->bound);
+    meta->nretired = meta->naside = meta->nspent = 0;
+    meta->issued = 0;
     while (at < from->len) {
-        const unsigned char *section = data + at;
-
-        if (from->len - at < 2 || from->len - at - 2 < section[1]
-            || (section[0] == TAG_RETIRED && read_retired(meta, section) != APR_SUCCESS)
-            || (section[0] == TAG_BOUND && read_bound(meta, section) != APR_SUCCESS)) {
+        if (from->len - at < 2 || from->len - at - 2 < data[at + 1]
+            || !read_section(meta, data + at)) {
             return BSESSION_ECORRUPT;
         }
-        at += 2u + section[1];
+        at += 2u + data[at + 1];
     }
     return APR_SUCCESS;
 }

@@ -13,6 +13,11 @@
  *      'h'     24    a verifier that a login retired a moment ago: its digest, and when; several
  *      'b'     19    what the session is tied to: its kind, how many bits count of an IPv4 and of an IPv6
  *                    address, and its digest; one of each kind
+ *      'i'     8     when the verifier was made, where that was by BSessionRotate
+ *      's'     25    a verifier that such a one has replaced: its digest, the time until which it is
+ *                    good, and flags: 1 open, 2 seen; several, the latest last. See rotation.h
+ *      'r'     16    the digest of one whose time is over: who comes with it has a copy; several,
+ *                    the latest last
  */
 #ifndef BS_META_H
 #define BS_META_H
@@ -24,8 +29,19 @@
 /* All sections there are, an owner's name of 255 bytes included. */
 #define BS_META_MAX     1024
 
-/* Logins that may follow each other within the time that a retired token is remembered. */
-#define BS_RETIRED_MAX  4
+/* What logins that follow each other may retire within the time that it is remembered. */
+#define BS_RETIRED_MAX  8
+/* Replaced ones that may be good at the same time, and spent ones that are remembered. */
+#define BS_ASIDE_MAX    4
+#define BS_SPENT_MAX    8
+
+/** A verifier that another one has replaced: see rotation.h. */
+typedef struct {
+    unsigned char digest[BS_DIGEST_SIZE];
+    apr_time_t    until;
+    unsigned char open;                         /* good whatever `until` says */
+    unsigned char seen;                         /* a client has come with it */
+} bs_aside_t;
 
 /** What a session may be tied to. */
 typedef enum { BS_BIND_UA, BS_BIND_IP, BS_BIND_TLS, BS_BINDS } bs_bind_kind_t;
@@ -46,10 +62,16 @@ typedef struct {
         apr_time_t    at;
     } retired[BS_RETIRED_MAX];
     bs_bound_t    bound[BS_BINDS];
+    apr_time_t    issued;                       /* 0 = by creation or login */
+    int           naside;                       /* the latest last */
+    int           nspent;                       /* the latest last */
+    bs_aside_t    aside[BS_ASIDE_MAX];
+    unsigned char spent[BS_SPENT_MAX][BS_DIGEST_SIZE];
 } bs_meta_t;
 
-/** The current verifier's digest joins the retired ones, and those before `forget` leave them. */
-void         bs_meta_retire(bs_meta_t *meta, apr_time_t now, apr_time_t forget);
+/** A verifier's digest joins the retired ones, and those before `forget` leave them. */
+void         bs_meta_retire(bs_meta_t *meta, const unsigned char *digest, apr_time_t now,
+                            apr_time_t forget);
 
 /** The number of bytes written. */
 apr_size_t   bs_meta_write(const bs_meta_t *meta, unsigned char to[BS_META_MAX]);

@@ -94,7 +94,7 @@ void bs_session_lose(bs_session_t *s)
         bs_store_count(s->terms.store, BS_DROPPED_CHANGES);
     }
     bs_table_adopt(&s->table, &none);
-    s->rotating = s->prolonging = 0;
+    s->rotating = s->prolonging = s->noting = s->renewing = 0;
     s->state = BS_GONE;
     s->cookie = BS_COOKIE_KEEP;
 }
@@ -107,6 +107,7 @@ static void found(bs_session_t *s, const bs_token_t *token)
     s->state = BS_PRESENT;
     s->facts &= ~BSESSION_WAS_REPLACED;
     s->had_record = 1;
+    s->came_at = s->used_at;
     bs_table_adopt(&s->table, &s->record.fields);
 }
 
@@ -174,6 +175,9 @@ static void ask(bs_session_t *s)
             break;
         }
     }
+    if (s->suspect && (s->state == BS_ABSENT || s->state == BS_RETIRED)) {
+        bs_session_alarm(s);
+    }
     if (s->state == BS_ABSENT && s->npresented) {
         bs_session_happened(s, BS_UNKNOWN_TOKENS);
         bs_session_tell(s);
@@ -197,7 +201,8 @@ const bsession_field_t *bs_session_get(bs_session_t *s, const char *key)
 
 int bs_session_dirty(const bs_session_t *s)
 {
-    return s->table.nchanges || (s->state == BS_PRESENT && (s->rotating || s->prolonging));
+    return s->table.nchanges
+           || (s->state == BS_PRESENT && (s->rotating || s->prolonging || s->noting || s->renewing));
 }
 
 int bs_session_exists(const bs_session_t *s)
@@ -343,9 +348,13 @@ apr_int64_t bs_session_seconds_left(const bs_session_t *s, apr_time_t now)
 }
 
 /** Where the cookie follows, the token goes out again: only a save makes sure that it is good
- *  still. */
+ *  still. One that was replaced does not take the new one's place at the visitor's: who has that
+ *  prolongs. */
 static apr_status_t renew(bs_session_t *s, apr_time_t deadline)
 {
+    if (s->standing != BS_IS_CURRENT) {
+        return APR_SUCCESS;
+    }
     if (s->headers_gone) {
         return BSESSION_ELATE;
     }
@@ -389,7 +398,8 @@ apr_status_t bs_session_touch(bs_session_t *s, apr_time_t deadline)
 int bs_session_touch_is_due(const bs_session_t *s)
 {
     if (s->state != BS_PRESENT || !s->terms.read_prolongs || s->touched || s->outage
-        || s->record.expires == 0 || (s->terms.cookie_follows && s->headers_gone)) {
+        || s->record.expires == 0
+        || (s->terms.cookie_follows && (s->headers_gone || s->standing != BS_IS_CURRENT))) {
         return 0;
     }
     return bs_session_new_end(s, s->used_at) - s->record.expires > s->terms.idle / 10;

@@ -9,8 +9,9 @@
  *
  *     UNASKED ──load──> PRESENT    a record is there, and the token may open it
  *                       ABSENT     none: the first change that is saved creates one
- *                       RETIRED    the token was replaced by a login less than 30 s ago: reads as
- *                                  empty; changes are dropped, unless this request logs in itself
+ *                       RETIRED    the token was replaced by a login less than 30 s ago, or from time
+ *                                  to time and its grace ended then: reads as empty; changes are
+ *                                  dropped, unless this request logs in itself
  *                       OUTAGE     could not be asked; stays so for this request
  *     PRESENT ──save──> GONE       another request destroyed it, or logged in: nothing of this
  *                                  request is kept, and no cookie is touched
@@ -25,6 +26,7 @@
 
 #include "cookie.h"
 #include "merge.h"
+#include "rotation.h"
 #include "terms.h"
 
 typedef enum {
@@ -54,10 +56,9 @@ typedef bsession_bytes_t (bs_shown_t)(void *visitor, bs_bind_kind_t kind);
 /** Of several cookies of our name this many are looked up. */
 #define BS_PRESENTED_MAX 2
 
-/* For so long after a login a request with the token from before it is one that was under way. */
-#define BS_STRAGGLER_TIME apr_time_from_sec(30)
+typedef struct bs_session_t bs_session_t;
 
-typedef struct {
+struct bs_session_t {
     apr_pool_t        *pool;                /* the initial request's */
     void              *where;               /* for bs_log */
     bs_digest_memo_t  *memo;                /* or NULL */
@@ -67,10 +68,15 @@ typedef struct {
     bs_token_t         presented[BS_PRESENTED_MAX];
     int                npresented;
     bs_token_t         token;               /* while PRESENT */
+    unsigned char      digest[BS_DIGEST_SIZE];      /* of the one that came */
+    bs_standing_t      standing;            /* of it: CURRENT, or ASIDE; anything else where it has
+                                               ceased to be good since it was let in */
     bs_store_t        *home;                /* where it is: terms.store, or still terms.older */
     bsession_key_t     key;
     bsession_record_t  record;              /* as stored: revision, expires, epoch */
     bs_meta_t          meta;
+    bs_session_t      *suspect;             /* the session whose replaced token came too late, or
+                                               NULL */
     bs_table_t         table;
     bs_cookie_due_t    cookie;              /* what the response must say */
     int                had_record;          /* when the request came */
@@ -80,14 +86,20 @@ typedef struct {
     unsigned           existing_only : 1;   /* where there is none, none is made */
     unsigned           touched : 1;
     unsigned           prolonging : 1;      /* the next save moves the end of the life */
-    apr_time_t         used_at;             /* when it was loaded */
+    unsigned           noting : 1;          /* the next save says that the current token has come */
+    unsigned           renewing : 1;        /* the next save replaces it, and a login does not */
+    unsigned           kept_up : 1;         /* neither any more: tried, or this request has made the
+                                               current token itself */
+    unsigned           detached : 1;        /* outside of requests: no visitor brings or gets a token */
+    apr_time_t         came_at;             /* when it was loaded first */
+    apr_time_t         used_at;             /* and last */
     unsigned           facts;               /* BSESSION_WAS_... of mod_bsession.h */
     unsigned           untold;              /* 1 << bs_event_t: what the watch is to hear of */
     bs_shown_t        *shown;               /* NULL: nobody is there whom it could be tied to */
     void              *visitor;
     bs_watch_t        *watch;               /* or NULL */
     void              *watcher;
-} bs_session_t;
+};
 
 bs_session_t *bs_session_open(apr_pool_t *pool, const bs_terms_t *terms, const bs_token_t *presented,
                               int npresented, bs_digest_memo_t *memo, void *where);
@@ -118,6 +130,13 @@ int           bs_session_exists(const bs_session_t *s);
  *  `deadline` 0 = the store's own. */
 apr_status_t  bs_session_save(bs_session_t *s, apr_time_t deadline);
 
+/** Before headers leave, and when all is saved: what timed rotation asks for. A new token, or the
+ *  note that the newest has come, is stored; a failure changes nothing, and the next request tries
+ *  again. */
+void          bs_session_upkeep(bs_session_t *s, apr_time_t deadline);
+/** Whether there is any. */
+int           bs_session_upkeep_is_due(bs_session_t *s);
+
 /** Prolong the life, and the cookie's where it follows. */
 apr_status_t  bs_session_touch(bs_session_t *s, apr_time_t deadline);
 /** The same, if this request's use asks for it and it is worth a write: where it moves the end
@@ -143,8 +162,16 @@ apr_status_t  bs_session_find(bs_session_t *s, bs_token_t *token, apr_time_t dea
 /** A save of what is still in the older store. APR_EMISMATCH: somebody was faster; find it again. */
 apr_status_t  bs_session_move(bs_session_t *s, const bs_caller_t *caller, const bsession_save_t *wanted,
                               bsession_saved_t *saved);
+/** Without a change, a login or a longer life there is nothing to do. The deadline is not 0. */
+apr_status_t  bs_session_update(bs_session_t *s, apr_time_t deadline);
+/** The record is loaded again, and the changes put on it. */
+apr_status_t  bs_session_rebase(bs_session_t *s, apr_time_t deadline);
+/** Says in `noting` and `renewing` what timed rotation asks for, as the record is now. */
+void          bs_session_plan_upkeep(bs_session_t *s);
 /** The end of what this request's token may speak for, in both stores. */
 apr_status_t  bs_session_remove(bs_session_t *s, apr_time_t deadline);
+/** Somebody came with the token of s->suspect, and with none that is good. */
+void          bs_session_alarm(bs_session_t *s);
 apr_time_t    bs_session_new_end(const bs_session_t *s, apr_time_t now);
 void          bs_session_lose(bs_session_t *s);
 apr_status_t  bs_session_failed(bs_session_t *s, apr_status_t status);

@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#include <apr_strings.h>
+
 #include "log.h"
 #include "mod_bsession.h"
 
@@ -19,11 +21,16 @@ static apr_status_t corrupt(const bs_session_t *s, const bs_store_t *store, cons
     return APR_NOTFOUND;
 }
 
-/** A token that is looked up, and what its record must know of it. */
+/** A token that is looked up, what its record must know of it, and what is there. */
 typedef struct {
-    bs_token_t   *token;
-    int           digested;
-    unsigned char digest[BS_DIGEST_SIZE];
+    bs_token_t        *token;
+    int                digested;
+    unsigned char      digest[BS_DIGEST_SIZE];
+    bs_store_t        *store;
+    bsession_key_t     key;
+    bsession_record_t  record;
+    bs_meta_t          meta;
+    bs_standing_t      standing;
 } sought_t;
 
 static int is_remembered(const bs_digest_memo_t *memo, const bs_keys_t *keys, const bs_token_t *token)
@@ -61,12 +68,12 @@ static apr_status_t digest(const bs_session_t *s, sought_t *sought)
     return status;
 }
 
-/** What the record says of this token: APR_SUCCESS, APR_NOTFOUND, BSESSION_EGONE (retired just
- *  now). */
-static apr_status_t judge(const bs_session_t *s, const bs_meta_t *meta, sought_t *sought)
+/** What the record says of this token: APR_SUCCESS, APR_NOTFOUND, BSESSION_EGONE (of a request that
+ *  was under way when it ceased to be good). One that was let in stays in until somebody logs in. */
+static apr_status_t judge(const bs_session_t *s, sought_t *sought)
 {
+    const bs_meta_t *meta = &sought->meta;
     apr_time_t now = s->used_at;
-    int i;
 
     if (memcmp(meta->realm, s->terms.realm, BS_REALM_SIZE) != 0
         || (s->terms.absolute && now >= meta->created + s->terms.absolute)) {
@@ -75,16 +82,44 @@ static apr_status_t judge(const bs_session_t *s, const bs_meta_t *meta, sought_t
     if (!sought->digested && digest(s, sought) != APR_SUCCESS) {
         return APR_EGENERAL;
     }
-    if (bs_digest_equal(sought->digest, meta->digest)) {
+    sought->standing = bs_rotation_standing(meta, sought->digest, now);
+    if (s->state == BS_PRESENT && sought->record.epoch == s->record.epoch) {
         return APR_SUCCESS;
     }
-    for (i = 0; i < meta->nretired; i++) {
-        if (now < meta->retired[i].at + BS_STRAGGLER_TIME
-            && bs_digest_equal(sought->digest, meta->retired[i].digest)) {
-            return BSESSION_EGONE;
-        }
+    switch (sought->standing) {
+    case BS_IS_CURRENT:
+    case BS_IS_ASIDE:
+        return APR_SUCCESS;
+    case BS_IS_RETIRED:
+        return BSESSION_EGONE;
+    case BS_IS_REUSED:
+        return bs_rotation_is_late(meta, sought->digest, now) ? BSESSION_EGONE : APR_NOTFOUND;
+    case BS_IS_UNKNOWN:
+        break;
     }
     return APR_NOTFOUND;
+}
+
+static void take(bs_session_t *s, const sought_t *found)
+{
+    s->home = found->store;
+    s->record = found->record;
+    s->meta = found->meta;
+    s->key = found->key;
+    s->standing = found->standing;
+    memcpy(s->digest, found->digest, BS_DIGEST_SIZE);
+    s->stale = 0;
+}
+
+/** Who came with this token may be a thief. It still says which session that is about. */
+static bs_session_t *suspect(const bs_session_t *s, const sought_t *found)
+{
+    bs_session_t *suspect = apr_pmemdup(s->pool, s, sizeof *s);
+
+    take(suspect, found);
+    suspect->token = *found->token;
+    suspect->state = BS_PRESENT;
+    return suspect;
 }
 
 /** @param there  whether anything is under the token's key, whatever is to be said of it */
@@ -92,28 +127,25 @@ static apr_status_t find_in(bs_session_t *s, bs_store_t *store, sought_t *sought
                             apr_time_t deadline, int *there)
 {
     bs_caller_t caller = bs_session_caller(s, deadline ? deadline : s->used_at + store->timeout);
-    bsession_record_t record;
-    bsession_key_t key;
-    bs_meta_t meta;
     apr_status_t status;
 
-    bs_token_key(sought->token, &key);
-    status = bs_store_load(store, &caller, &key, &record);
+    sought->store = store;
+    sought->standing = BS_IS_UNKNOWN;
+    status = bs_store_load(store, &caller, &sought->key, &sought->record);
     *there = status != APR_NOTFOUND;
     if (status == APR_SUCCESS) {
-        status = bs_meta_read(&meta, &record.meta);
+        status = bs_meta_read(&sought->meta, &sought->record.meta);
     }
     if (status == APR_SUCCESS) {
-        status = judge(s, &meta, sought);
+        status = judge(s, sought);
     }
     if (status == APR_SUCCESS) {
-        s->home = store;
-        s->record = record;
-        s->meta = meta;
-        s->key = key;
-        s->stale = 0;
+        take(s, sought);
     }
-    return status == BSESSION_ECORRUPT ? corrupt(s, store, &key) : status;
+    else if (sought->standing == BS_IS_REUSED && !s->detached) {
+        s->suspect = suspect(s, sought);
+    }
+    return status == BSESSION_ECORRUPT ? corrupt(s, store, &sought->key) : status;
 }
 
 /* A move creates the record here before it removes it there. So what is in neither, when asked in this
@@ -122,13 +154,16 @@ static apr_status_t find_in(bs_session_t *s, bs_store_t *store, sought_t *sought
  * which knows it still. */
 apr_status_t bs_session_find(bs_session_t *s, bs_token_t *token, apr_time_t deadline)
 {
-    sought_t sought = { .token = token };
+    sought_t sought;
     apr_status_t status;
     int there;
 
     if (token->maced != (s->terms.keys != NULL)) {
         return APR_NOTFOUND;
     }
+    sought.token = token;
+    sought.digested = 0;
+    bs_token_key(token, &sought.key);
     if (s->terms.keys && (status = digest(s, &sought)) != APR_SUCCESS) {
         return status;
     }

@@ -52,7 +52,7 @@ static void settle(bs_session_t *s, const draft_t *draft)
         s->record.expires = draft->record.expires;
     }
     s->record.fields = s->table.fields;
-    s->rotating = s->prolonging = 0;
+    s->rotating = s->prolonging = s->noting = s->renewing = 0;
     s->touched = 1;
     if (s->table.nchanges) {
         s->facts |= BSESSION_WAS_CHANGED;
@@ -94,6 +94,8 @@ static apr_status_t create_once(bs_session_t *s, apr_time_t deadline)
         s->record.expires = 0;
         settle(s, &draft);
         s->state = BS_PRESENT;
+        s->standing = BS_IS_CURRENT;
+        s->kept_up = 1;
         s->home = s->terms.store;
         s->cookie = BS_COOKIE_SET;
         bs_session_happened(s, BS_CREATED);
@@ -115,33 +117,75 @@ static apr_status_t create(bs_session_t *s, apr_time_t deadline)
 /* ---- a record that is there ---- */
 
 /** A save prolongs the life; where the cookie's follows it, only when that was asked for or is
- *  worth a new cookie, and one can be sent, so that the two never drift apart. */
+ *  worth a new cookie, and one can be sent, so that the two never drift apart. What timed rotation
+ *  saves is the visitor's use, and no change. */
 static apr_time_t end_after_save(const bs_session_t *s, apr_time_t now)
 {
     apr_time_t end = bs_session_new_end(s, now);
+    int sends = s->renewing || (s->prolonging && s->standing == BS_IS_CURRENT);
 
-    if (end <= s->record.expires || s->record.expires == 0) {
+    if (end <= s->record.expires || s->record.expires == 0
+        || ((s->noting || s->renewing) && !s->terms.read_prolongs)) {
         return BSESSION_KEEP;
     }
-    if (s->terms.cookie_follows && !s->prolonging
-        && (s->headers_gone || end - s->record.expires <= s->terms.idle / 10)) {
+    if (s->terms.cookie_follows && !sends
+        && (s->headers_gone || s->standing != BS_IS_CURRENT
+            || end - s->record.expires <= s->terms.idle / 10)) {
         return BSESSION_KEEP;
     }
     return end;
 }
 
-/** A login: the old verifier is dead, and a change that was loaded under it is refused. */
+/** The token is replaced. After a login the old verifier is dead, and a change that was loaded under it
+ *  is refused; after a timed one both stay good for a while. */
 static apr_status_t draft_rotation(draft_t *draft, const bs_session_t *s, apr_time_t now)
 {
+    unsigned char fresh[BS_DIGEST_SIZE];
     apr_status_t status = bs_token_renew_verifier(&draft->token);
 
     if (status == APR_SUCCESS) {
-        bs_meta_retire(&draft->meta, now, now - BS_STRAGGLER_TIME);
-        draft->record.epoch++;
-        draft->save.mode = BSESSION_REPLACE;
-        status = bs_token_issue(&draft->token, s->terms.keys, draft->meta.digest);
+        status = bs_token_issue(&draft->token, s->terms.keys, fresh);
     }
-    return status == APR_SUCCESS ? bs_binding_tie(s, &draft->meta) : status;
+    if (status != APR_SUCCESS) {
+        return status;
+    }
+    if (!s->rotating) {
+        bs_rotation_renew(&draft->meta, s->digest, fresh, &s->terms.rotate, now);
+        return APR_SUCCESS;
+    }
+    bs_rotation_login(&draft->meta, fresh, now);
+    draft->record.epoch++;
+    return bs_binding_tie(s, &draft->meta);
+}
+
+/** What only the whole record can say. */
+static apr_status_t draft_meta(draft_t *draft, const bs_session_t *s, apr_time_t now)
+{
+    if (!s->noting && !s->rotating && !s->renewing) {
+        return APR_SUCCESS;
+    }
+    draft->save.mode = BSESSION_REPLACE;
+    if (s->noting) {
+        bs_rotation_came(&draft->meta, &s->terms.rotate, now);
+    }
+    return s->rotating || s->renewing ? draft_rotation(draft, s, now) : APR_SUCCESS;
+}
+
+/** What the response says of what was saved. Where the store has merged by itself, somebody else may
+ *  have replaced the token meanwhile: then it is not told again. */
+static void tell_cookie(bs_session_t *s, int made, int prolonged, apr_time_t deadline)
+{
+    if (made) {
+        s->kept_up = 1;
+        s->standing = BS_IS_CURRENT;
+        s->cookie = BS_COOKIE_SET;
+        bs_session_happened(s, BS_ROTATED);
+    }
+    else if (s->terms.cookie_follows && prolonged
+             && (!s->stale || bs_session_rebase(s, deadline) == APR_SUCCESS)
+             && s->standing == BS_IS_CURRENT) {
+        s->cookie = BS_COOKIE_SET;
+    }
 }
 
 static apr_status_t update_once(bs_session_t *s, apr_time_t deadline)
@@ -149,8 +193,8 @@ static apr_status_t update_once(bs_session_t *s, apr_time_t deadline)
     bs_caller_t caller = bs_session_caller(s, deadline);
     draft_t draft = { .save.mode = BSESSION_MERGE };
     apr_time_t now = apr_time_now();
-    apr_status_t status = APR_SUCCESS;
-    int rotating = s->rotating, moving = s->home == s->terms.older;
+    int makes = s->rotating || s->renewing, moving = s->home == s->terms.older;
+    apr_status_t status;
 
     draft.token = s->token;
     draft.meta = s->meta;
@@ -159,10 +203,10 @@ static apr_status_t update_once(bs_session_t *s, apr_time_t deadline)
     draft.save.base = s->record.revision;
     draft.save.changes = s->table.changes;
     draft.save.nchanges = (apr_size_t)s->table.nchanges;
-    if (rotating) {
+    if (makes) {
         caller.flags |= BSESSION_DURABLE;
-        status = draft_rotation(&draft, s, now);
     }
+    status = draft_meta(&draft, s, now);
     if (status != APR_SUCCESS) {
         return status;
     }
@@ -172,24 +216,21 @@ static apr_status_t update_once(bs_session_t *s, apr_time_t deadline)
     if (status == APR_SUCCESS) {
         s->stale = !moving && draft.saved.revision != draft.save.base + 1;
         settle(s, &draft);
-        if (rotating || (s->terms.cookie_follows && draft.record.expires != BSESSION_KEEP)) {
-            s->cookie = BS_COOKIE_SET;
-        }
-        if (rotating) {
-            bs_session_happened(s, BS_ROTATED);
-        }
+        tell_cookie(s, makes, draft.record.expires != BSESSION_KEEP, deadline);
     }
     return status;
 }
 
-/** The record is loaded again, and the changes put on it. */
-static apr_status_t rebase(bs_session_t *s, apr_time_t deadline)
+apr_status_t bs_session_rebase(bs_session_t *s, apr_time_t deadline)
 {
     apr_status_t status = bs_session_find(s, &s->token, deadline);
     int dropped;
 
     if (status != APR_SUCCESS) {
         return status;
+    }
+    if (s->noting || s->renewing) {
+        bs_session_plan_upkeep(s);      /* another request may have done it */
     }
     status = bs_table_rebase(&s->table, &s->record.fields, &dropped);
     if (dropped) {
@@ -202,16 +243,16 @@ static apr_status_t rebase(bs_session_t *s, apr_time_t deadline)
     return status;
 }
 
-static apr_status_t update(bs_session_t *s, apr_time_t deadline)
+apr_status_t bs_session_update(bs_session_t *s, apr_time_t deadline)
 {
-    apr_status_t status = s->stale ? rebase(s, deadline) : APR_SUCCESS;
+    apr_status_t status = s->stale ? bs_session_rebase(s, deadline) : APR_SUCCESS;
     int tries;
 
     for (tries = 0; status == APR_SUCCESS && bs_session_dirty(s); tries++) {
         status = update_once(s, deadline);
         if (status == APR_EMISMATCH && apr_time_now() < deadline) {
             bs_store_pause(tries, deadline);
-            status = rebase(s, deadline);
+            status = bs_session_rebase(s, deadline);
         }
     }
     return status == APR_EMISMATCH ? APR_TIMEUP : status;
@@ -261,7 +302,7 @@ static apr_status_t save_by_state(bs_session_t *s, apr_time_t deadline)
         if (s->headers_gone) {
             s->rotating = 0;            /* the new token could not be told */
         }
-        status = update(s, deadline);
+        status = bs_session_update(s, deadline);
         break;
     case BS_RETIRED:
         status = BSESSION_EGONE;
@@ -286,7 +327,7 @@ static void drop_over_limit(bs_session_t *s)
     bs_log(s->where, BS_LOG_WARNING, "session %s: over BSessionLimit, or larger than the store takes; "
            "this request's changes are dropped, what was stored stays", tag);
     bs_store_count(s->terms.store, BS_DROPPED_CHANGES);
-    s->rotating = s->prolonging = 0;
+    s->rotating = s->prolonging = s->noting = s->renewing = 0;
     bs_table_adopt(&s->table, s->state == BS_PRESENT ? &s->record.fields : &none);
 }
 

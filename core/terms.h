@@ -12,6 +12,9 @@
 #include "meta.h"
 #include "store_call.h"
 
+/* Where BSessionRotate does not say: other places may rotate the same session. */
+#define BS_DEFAULT_GRACE apr_time_from_sec(10)
+
 /** BSessionRotate: the token is replaced from time to time. */
 typedef struct {
     apr_interval_time_t every;          /* 0 = Off */

@@ -32,6 +32,7 @@ bsession_t *bs_api_open(server_rec *server, const char *name, const char *text, 
     slot = apr_pcalloc(pool, sizeof *slot);
     slot->session = bs_session_open(pool, &terms, &token, presented, NULL, NULL);
     slot->session->existing_only = text != NULL;
+    slot->session->detached = 1;
     slot->store = store;
     slot->handles[0].slot = slot;
     bs_lifecycle_watch(slot, NULL);

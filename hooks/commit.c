@@ -113,6 +113,16 @@ static int save_all(request_rec *r, bs_visit_t *visit)
     return good;
 }
 
+/** Once all is stored, and no earlier: a 503 would not tell of the new token. */
+static void keep_up(bs_visit_t *visit)
+{
+    bs_slot_t *slot;
+
+    for (slot = visit->slots; slot; slot = slot->next) {
+        bs_session_upkeep(slot->session, 0);
+    }
+}
+
 static void headers_leave(bs_visit_t *visit)
 {
     bs_slot_t *slot;
@@ -230,6 +240,7 @@ static BS_RARE apr_status_t commit(ap_filter_t *f, bs_visit_t *visit, apr_bucket
     if (!save_all(r, visit)) {
         return refuse(f, bb);
     }
+    keep_up(visit);
     if (visit->slots || visit->required) {
         bs_response_finish(r, visit);
     }
@@ -385,7 +396,7 @@ static void finish_slot(bs_slot_t *slot)
 
     s->headers_gone = 1;
     if (s->state != BS_PRESENT || s->outage
-        || (!bs_session_dirty(s) && !bs_session_touch_is_due(s))
+        || (!bs_session_dirty(s) && !bs_session_touch_is_due(s) && !bs_session_upkeep_is_due(s))
         || bs_store_is_open(s->terms.store, &s->key)) {
         return;
     }
@@ -397,6 +408,7 @@ static void finish_slot(bs_slot_t *slot)
         return;
     }
     bs_session_touch_if_due(s, deadline);
+    bs_session_upkeep(s, deadline);
 }
 
 static BS_RARE void finish(request_rec *r, bs_visit_t *visit)

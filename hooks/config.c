@@ -153,6 +153,7 @@ void bs_conf_terms(const bs_dir_conf_t *conf, bs_store_t *store, const server_re
     terms->absolute = OR_DEFAULT(conf->absolute, DEFAULT_ABSOLUTE);
     terms->read_prolongs = OR_DEFAULT(conf->slide_on_write, 0) == 0 && conf->mode != BS_PASSIVE;
     terms->cookie_follows = bs_conf_cookie(conf)->life == BS_LIFE_IDLE;
+    terms->rotate.grace = BS_DEFAULT_GRACE;
     if (conf->rotate) {
         terms->rotate = *conf->rotate;
     }

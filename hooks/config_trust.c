@@ -12,7 +12,6 @@
 #include "address.h"
 #include "parse.h"
 
-#define DEFAULT_GRACE  apr_time_from_sec(10)
 #define DEFAULT_WAIT   apr_time_from_sec(10)
 #define DEFAULT_LEASE  apr_time_from_sec(30)
 #define LONGEST        apr_time_from_sec((apr_time_t)400 * 24 * 3600)
@@ -66,7 +65,7 @@ const char *bs_set_rotate(cmd_parms *cmd, void *dir, int argc, char *const argv[
     const char *wrong = NULL;
     int i;
 
-    rule->grace = DEFAULT_GRACE;
+    rule->grace = BS_DEFAULT_GRACE;
     if (argc < 1 || (strcasecmp(argv[0], "off") != 0
                      && !is_time(&rule->every, argv[0], apr_time_from_sec(1), LONGEST))) {
         return apr_psprintf(cmd->pool, "BSessionRotate takes Off or a time from 1s to 400d, such as "

@@ -122,6 +122,7 @@ static apr_status_t merge(bsession_backend_t *backend, const bsession_key_t *key
     if (status != APR_SUCCESS) {
         return status;
     }
+    whole.meta = stored.meta;
     whole.fields = table.fields;
     replace.base = stored.revision;
     saved->incr = numbers_after(&table, save, call->pool);
@@ -447,6 +448,27 @@ void bed_retired_before(const bs_token_t *token, apr_interval_time_t ago)
     ck_assert_ptr_nonnull(stored);
     ck_assert_int_gt(stored->meta.nretired, 0);
     stored->meta.retired[stored->meta.nretired - 1].at = apr_time_now() - ago;
+    bed_put(token, stored);
+}
+
+void bed_time_passes(const bs_token_t *token, apr_interval_time_t time)
+{
+    bed_stored_t *stored = bed_stored(token);
+    int i;
+
+    ck_assert_ptr_nonnull(stored);
+    stored->meta.created -= time;
+    if (stored->meta.issued) {
+        stored->meta.issued -= time;
+    }
+    for (i = 0; i < stored->meta.naside; i++) {
+        if (stored->meta.aside[i].until) {
+            stored->meta.aside[i].until -= time;
+        }
+    }
+    for (i = 0; i < stored->meta.nretired; i++) {
+        stored->meta.retired[i].at -= time;
+    }
     bed_put(token, stored);
 }
 

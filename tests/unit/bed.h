@@ -79,6 +79,8 @@ int           bed_count(const bs_token_t *token);
 void          bed_ends_in(const bs_token_t *token, apr_interval_time_t left);
 /** Its token was replaced so long ago, and not just now. */
 void          bed_retired_before(const bs_token_t *token, apr_interval_time_t ago);
+/** What its verifiers' times say was so much longer ago. */
+void          bed_time_passes(const bs_token_t *token, apr_interval_time_t time);
 
 /* ---- requests ---- */
 

@@ -23,14 +23,13 @@ static bs_meta_t sample(void)
 /* A verifier whose digest was 0x40 and what follows. */
 static void retire(bs_meta_t *meta, apr_time_t at)
 {
-    bs_meta_t before = *meta;
+    unsigned char digest[BS_DIGEST_SIZE];
     int i;
 
     for (i = 0; i < BS_DIGEST_SIZE; i++) {
-        meta->digest[i] = (unsigned char)(0x40 + i);
+        digest[i] = (unsigned char)(0x40 + i);
     }
-    bs_meta_retire(meta, at, 0);
-    memcpy(meta->digest, before.digest, BS_DIGEST_SIZE);
+    bs_meta_retire(meta, digest, at, 0);
 }
 
 static apr_status_t read_meta(bs_meta_t *meta, const void *data, apr_size_t len)
@@ -156,14 +155,14 @@ START_TEST(the_latest_of_many_retired_are_kept_and_old_ones_forgotten)
     int i;
 
     for (i = 1; i <= 2 * BS_RETIRED_MAX; i++) {
-        bs_meta_retire(&meta, i, 0);
+        bs_meta_retire(&meta, meta.digest, i, 0);
     }
     ck_assert_int_eq(read_meta(&again, bytes, bs_meta_write(&meta, bytes)), APR_SUCCESS);
     ck_assert_int_eq(again.nretired, BS_RETIRED_MAX);
     for (i = 0; i < BS_RETIRED_MAX; i++) {
         ck_assert_int_eq(again.retired[i].at, BS_RETIRED_MAX + 1 + i);
     }
-    bs_meta_retire(&again, 100, 2 * BS_RETIRED_MAX);
+    bs_meta_retire(&again, again.digest, 100, 2 * BS_RETIRED_MAX);
     ck_assert_int_eq(again.nretired, 2);
     ck_assert_int_eq(again.retired[0].at, 2 * BS_RETIRED_MAX);
     ck_assert_int_eq(again.retired[1].at, 100);
