@@ -31,15 +31,13 @@ static void put_time(unsigned char *to, apr_time_t time)
     }
 }
 
+/* Compilers make one plain load of it. */
 static apr_time_t get_time(const unsigned char *from)
 {
-    apr_uint64_t time = 0;
-    int i;
-
-    for (i = 8; i-- > 0; ) {
-        time = time << 8 | from[i];
-    }
-    return (apr_time_t)time;
+    return (apr_time_t)((apr_uint64_t)from[0] | (apr_uint64_t)from[1] << 8
+                        | (apr_uint64_t)from[2] << 16 | (apr_uint64_t)from[3] << 24
+                        | (apr_uint64_t)from[4] << 32 | (apr_uint64_t)from[5] << 40
+                        | (apr_uint64_t)from[6] << 48 | (apr_uint64_t)from[7] << 56);
 }
 
 void bs_meta_retire(bs_meta_t *meta, const unsigned char *digest, apr_time_t now, apr_time_t forget)

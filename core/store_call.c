@@ -116,8 +116,12 @@ static int enter(passage_t *passage, bs_store_t *store, bs_verb_t verb,
 static void tell(const passage_t *passage, bs_breaker_news_t news, apr_status_t status)
 {
     const char *name = passage->store->name;
-    const char *why = passage->call.why[0] ? passage->call.why : bs_status_text(status);
+    const char *why;
 
+    if (news == BS_SAME) {
+        return;
+    }
+    why = passage->call.why[0] ? passage->call.why : bs_status_text(status);
     switch (news) {
     case BS_FIRST_FAILURE:
         bs_log(passage->where, BS_LOG_WARNING, "store %s: %s failed: %s", name,

@@ -14,6 +14,7 @@
 #include "http_ssl.h"
 
 #include "lifecycle.h"
+#include "memo.h"
 #include "visitor.h"
 #include "write_back.h"
 
@@ -95,18 +96,6 @@ static int is_secure(const bs_cookie_t *cookie, const request_rec *r)
                                             : cookie->secure == BS_SECURE_ON;
 }
 
-/** Streams of HTTP/2 are served by several threads at once, and so have none. */
-static bs_digest_memo_t *memo_of(conn_rec *c)
-{
-    bs_digest_memo_t *memo = ap_get_module_config(c->conn_config, &bsession_module);
-
-    if (!memo && !c->master) {
-        memo = apr_pcalloc(c->pool, sizeof *memo);
-        ap_set_module_config(c->conn_config, &bsession_module, memo);
-    }
-    return memo;
-}
-
 /** A cookie that .htaccess named for a subrequest would go with it, the slot stays. */
 static const bs_cookie_t *keep_cookie(const bs_cookie_t *cookie, apr_pool_t *p)
 {
@@ -123,17 +112,13 @@ static bs_slot_t *open_slot(bs_visit_t *visit, const bs_dir_conf_t *conf, bs_sto
 {
     request_rec *initial = visit->initial;
     bs_slot_t *slot = apr_pcalloc(initial->pool, sizeof *slot);
-    bs_token_t tokens[BS_PRESENTED_MAX];
+    bs_presented_t presented;
     bs_terms_t terms;
-    int count = 0;
 
-    if (visit->cookies) {
-        count = bs_cookie_find(visit->cookies, cookie->name, cookie->name_len, tokens,
-                               BS_PRESENTED_MAX);
-    }
+    bs_presented_find(&presented, initial->connection, visit->cookies, cookie, conf);
     bs_conf_terms(conf, &store->store, initial->server, &terms);
-    slot->session = bs_session_open(initial->pool, &terms, tokens, count,
-                                    count ? memo_of(initial->connection) : NULL, initial);
+    slot->session = bs_session_open(initial->pool, &terms, presented.tokens, presented.count,
+                                    presented.digest, initial);
     slot->session->headers_gone = visit->committed;
     slot->session->shown = bs_visitor_shows;
     slot->session->visitor = visit;

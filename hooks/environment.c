@@ -77,9 +77,10 @@ typedef struct {
 } variable_t;
 
 typedef struct {
-    variable_t *list;
-    int         count;
-    char       *names;                  /* room for the next */
+    variable_t  *list;
+    int          count;
+    char        *names;                 /* room for the next */
+    apr_uint64_t glances;               /* of all in the list, a bit each */
 } variables_t;
 
 /** Writes the name, and returns where it ends. */
@@ -114,23 +115,38 @@ static int beats(const variable_t *one, const variable_t *other)
     return memcmp(one->field->name.data, other->field->name.data, one->field->name.len) < 0;
 }
 
-static void select_field(variables_t *variables, const bsession_field_t *field)
+/** The one in the list that this would be again, or NULL. */
+static BS_RARE variable_t *same_variable(const variables_t *variables, const variable_t *variable)
 {
-    variable_t *variable = &variables->list[variables->count];
     int i;
 
-    variables->names = name_variable(variable, field, variables->names);
     for (i = 0; i < variables->count; i++) {
         variable_t *other = &variables->list[i];
 
         if (other->glance == variable->glance && strcasecmp(other->name, variable->name) == 0) {
-            if (beats(variable, other)) {
-                *other = *variable;
-            }
-            return;
+            return other;
         }
     }
-    variables->count++;
+    return NULL;
+}
+
+static void select_field(variables_t *variables, const bsession_field_t *field)
+{
+    variable_t *variable = &variables->list[variables->count], *other = NULL;
+    apr_uint64_t bit;
+
+    variables->names = name_variable(variable, field, variables->names);
+    bit = (apr_uint64_t)1 << ((variable->glance ^ variable->glance >> 8) & 63);
+    if (variables->glances & bit) {
+        other = same_variable(variables, variable);
+    }
+    variables->glances |= bit;
+    if (!other) {
+        variables->count++;
+    }
+    else if (beats(variable, other)) {
+        *other = *variable;
+    }
 }
 
 static void select_fields(variables_t *variables, const bs_selection_t *selection,
@@ -145,6 +161,7 @@ static void select_fields(variables_t *variables, const bs_selection_t *selectio
         room += PREFIX_LEN + selected.list[i]->name.len + 1;
     }
     variables->count = 0;
+    variables->glances = 0;
     variables->list = apr_palloc(p, (apr_size_t)selected.count * sizeof(variable_t));
     variables->names = apr_palloc(p, room);
     for (i = 0; i < selected.count; i++) {

@@ -108,26 +108,39 @@ void bs_selected_fields(bs_selected_t *selected, const bs_selection_t *selection
 
 /* ---- facts ---- */
 
-/** Decimal, for a time in seconds; much of what apr_psprintf costs is not needed for it. */
-static const char *seconds_text(apr_pool_t *p, apr_time_t time)
-{
-    char digits[24];
-    int at = sizeof digits;
-    apr_int64_t left = apr_time_sec(time);
+#define SECONDS_SIZE 24
 
-    do {
-        digits[--at] = (char)('0' + left % 10);
-        left /= 10;
-    } while (left > 0);
-    return apr_pstrmemdup(p, digits + at, sizeof digits - (apr_size_t)at);
+/** Decimal, for a time in seconds, two digits at a time: less than what apr_psprintf costs. Returns
+ *  where it begins, of what ends at `end`. */
+static const char *seconds_text(char *end, apr_time_t time)
+{
+    static const char pairs[] = "00010203040506070809101112131415161718192021222324"
+                                "25262728293031323334353637383940414243444546474849"
+                                "50515253545556575859606162636465666768697071727374"
+                                "75767778798081828384858687888990919293949596979899";
+    apr_uint64_t left = (apr_uint64_t)apr_time_sec(time);
+
+    *--end = '\0';
+    for (; left >= 100; left /= 100) {
+        end -= 2;
+        memcpy(end, pairs + 2 * (left % 100), 2);
+    }
+    if (left >= 10) {
+        end -= 2;
+        memcpy(end, pairs + 2 * left, 2);
+    }
+    else {
+        *--end = (char)('0' + left);
+    }
+    return end;
 }
 
 void bs_facts_of(bs_facts_t *facts, const bs_session_t *s, apr_pool_t *p)
 {
-    char *tag = apr_palloc(p, BS_TAG_SIZE);
+    char *text = apr_palloc(p, BS_TAG_SIZE + SECONDS_SIZE);
 
-    bs_key_tag(&s->key, tag);
-    facts->tag = tag;
+    bs_key_tag(&s->key, text);
+    facts->tag = text;
     facts->is_new = s->had_record ? "0" : "1";
-    facts->expires = seconds_text(p, s->record.expires);
+    facts->expires = seconds_text(text + BS_TAG_SIZE + SECONDS_SIZE, s->record.expires);
 }
