@@ -243,6 +243,21 @@ def test_htaccess(server, client):
     assert answer.status == 200, answer
 
 
+def test_the_cookie_that_htaccess_names_now(start):
+    """Each is gone with its request, and the next one's may lie where it was."""
+    server = start("BSessionStore default memory:\n<Directory {docs}>\nAllowOverride AuthConfig\n"
+                   "SetHandler bsession-probe\n</Directory>\n")
+    client = server.client(keep=True)
+    for value, name in ("1", "cookie_1"), ("2", "cookie_2"):
+        htaccess(server, f"BSession On\nBSessionCookie {name} Secure=Off\n")
+        assert client.results(f"set=a:{value}", at="/here/file") == ["ok"]
+    for _ in range(3):
+        for value, name in ("1", "cookie_1"), ("2", "cookie_2"):
+            htaccess(server, f"BSession On\nBSessionCookie {name} Secure=Off\n")
+            assert client.results("get=a", at="/here/file") == [f"={value}"]
+    client.close()
+
+
 @pytest.mark.parametrize("lines,said", [w for w in WRONG if not w[0].startswith(("<", "BSessionStore", "BSessionRealm"))
                                         and len(w[0]) < 4000][::3])
 def test_wrong_in_htaccess(server, client, lines, said):

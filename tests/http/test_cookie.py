@@ -126,6 +126,54 @@ def test_a_session_of_its_own_for_each_location(client):
     assert client.results("get=a") == ["=1"]
 
 
+# -- one connection after the other request
+
+@pytest.mark.parametrize("more", ["", "x" * 360, "x" * 600], ids=["short", "almost too long", "too long"])
+def test_the_same_header_for_another_cookie(server, more):
+    """What a connection remembers of a Cookie header is good for one name."""
+    client = server.client(keep=True)
+    client.jar["other"] = more
+    assert client.results("set=a:1") == ["ok"]
+    assert client.results("set=a:2", at="/two") == ["ok"]
+    for _ in range(3):
+        assert client.results("get=a") == ["=1"]
+        assert client.results("get=a", at="/two") == ["=2"]
+    client.close()
+
+
+def test_visitors_in_turn_on_one_connection(server):
+    """As behind a proxy, with cookies of the same length, and with ones that begin alike."""
+    client = server.client(keep=True)
+    jars = []
+    for value in "1", "2", "3":
+        client.jar = {}
+        assert client.results(f"set=a:{value}") == ["ok"]
+        jars.append(client.jar)
+    token = jars[0]["bsession"]
+    jars.append({"bsession": token[:-2] + ("A" if token[-2] != "A" else "B") + token[-1]})
+    jars.append({"bsession": token + "x"})
+    jars.append({})
+    for _ in range(2):
+        for jar, result in zip(jars, ["=1", "=2", "=3", "-", "-", "-"]):
+            for _ in range(2):
+                client.jar = dict(jar)
+                assert client.results("get=a") == [result]
+    client.close()
+
+
+def test_a_token_that_is_replaced_on_its_connection(server):
+    client = server.client(keep=True)
+    assert client.results("set=a:1") == ["ok"]
+    before = dict(client.jar)
+    assert client.results("get=a") == ["=1"]
+    assert client.results("rotate") == ["ok"]
+    assert client.results("get=a") == ["=1"]
+    assert client.results("destroy") == ["ok"]
+    client.jar = before
+    assert client.results("get=a") == ["-"]
+    client.close()
+
+
 JUNK = ["", "x", "=", STRANGER, "A" * 42, "A" * 44, "A" * 8000, "../../../../etc/passwd", "%00", "a b",
         "A" * 42 + "B", "A" * 42 + "=", "A" * 21 + "/" + "A" * 21, "A" * 21 + "\\0" + "A" * 20,
         "\"" + STRANGER + "\"", "; ; ;", "bsession=", "é" * 20, "'" + STRANGER]
