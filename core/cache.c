@@ -237,7 +237,7 @@ apr_status_t bs_cache_get_many(const bs_cache_t *c, const bsession_bytes_t *keys
                                bsession_bytes_t *values, apr_status_t *statuses)
 {
     apr_status_t first = APR_SUCCESS;
-    bs_caller_t caller = { .pool = c->pool, .where = c->where };
+    bs_caller_t caller = { .pool = c->pool, .where = c->where, .seal = c->seal };
     bs_cache_op_t op;
     apr_status_t status = bs_cache_begin(&op, c, 0);
     bsession_record_t *records = apr_pcalloc(op.caller.pool, (apr_size_t)n * sizeof *records);
@@ -350,7 +350,7 @@ static apr_status_t remove_found(const walk_t *walk, const bs_caller_t *caller)
 static apr_status_t go_over(walk_t *walk)
 {
     bsession_cursor_t cursor = { 0 };
-    bs_caller_t caller = { .where = walk->c->where };
+    bs_caller_t caller = { .where = walk->c->where, .seal = walk->c->seal };
     apr_status_t status = APR_SUCCESS;
 
     apr_pool_create(&walk->pool, walk->c->pool);

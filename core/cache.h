@@ -22,6 +22,7 @@ typedef struct {
     apr_interval_time_t  life;          /* that BSESSION_DEFAULT_LIFE stands for */
     apr_pool_t          *pool;          /* what is returned lives here */
     void                *where;         /* for bs_log */
+    const bs_keys_t     *seal;          /* or NULL: see bs_caller_t */
 } bs_cache_t;
 
 /* Statuses as in mod_bsession.h, and lives, too. */

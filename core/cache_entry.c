@@ -237,6 +237,7 @@ apr_status_t bs_cache_begin(bs_cache_op_t *op, const bs_cache_t *c, int make)
     op->c = c;
     apr_pool_create(&op->caller.pool, c->pool);
     op->caller.where = c->where;
+    op->caller.seal = c->seal;
     op->caller.deadline = apr_time_now() + c->store->timeout;
     status = bs_store_can_scan(c->store, &op->caller);
     return status == APR_ENOTIMPL ? find_generation(op, make) : status;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "log.h"
+#include "seal.h"
 #include "token.h"
 
 #define NOTICE_EVERY APR_UINT64_C(60000000000)
@@ -203,24 +204,44 @@ static apr_status_t leave(passage_t *passage, apr_status_t status)
     return status;
 }
 
+/** What a load answered, once its record is plain. */
+static apr_status_t opened(const bs_caller_t *caller, const bsession_key_t *key,
+                           bsession_record_t *record, apr_status_t status)
+{
+    return caller->seal && status == APR_SUCCESS
+           ? bs_seal_open(caller->seal, key, record, caller->pool) : status;
+}
+
 apr_status_t bs_store_load(bs_store_t *store, const bs_caller_t *caller,
                            const bsession_key_t *key, bsession_record_t *record)
 {
     passage_t passage;
+    apr_status_t status;
 
     if (!enter(&passage, store, BS_VERB_LOAD, caller, key)) {
         return BS_ESPARED;
     }
-    return leave(&passage, store->provider->load(store->backend, key, record, &passage.call));
+    status = store->provider->load(store->backend, key, record, &passage.call);
+    return leave(&passage, opened(caller, key, record, status));
 }
 
 apr_status_t bs_store_save(bs_store_t *store, const bs_caller_t *caller,
                            const bsession_key_t *key, const bsession_save_t *save,
                            bsession_saved_t *saved)
 {
+    bsession_record_t record;
+    bsession_save_t sealed;
     passage_t passage;
 
     memset(saved, 0, sizeof *saved);
+    if (caller->seal) {
+        apr_status_t status = bs_seal_close(caller->seal, key, save, &sealed, &record, caller->pool);
+
+        if (status != APR_SUCCESS) {
+            return status;
+        }
+        save = &sealed;
+    }
     if (!enter(&passage, store, BS_VERB_SAVE, caller, key)) {
         return BS_ESPARED;
     }
@@ -257,6 +278,8 @@ typedef struct {
     bsession_visitor_t *visit;
     void               *baton;
     apr_status_t        status;
+    const bs_keys_t    *seal;
+    apr_pool_t         *plain;          /* with a seal: one plain record */
 } viewing_t;
 
 static apr_status_t view(void *baton, const bsession_key_t *key, const bsession_record_t *record)
@@ -267,17 +290,38 @@ static apr_status_t view(void *baton, const bsession_key_t *key, const bsession_
     return viewing->status;
 }
 
+/** What cannot be opened is passed over. */
+static apr_status_t view_sealed(void *baton, const bsession_key_t *key, const bsession_record_t *record)
+{
+    viewing_t *viewing = baton;
+    bsession_record_t plain = *record;
+    apr_status_t status = APR_SUCCESS;
+
+    if (bs_seal_open(viewing->seal, key, &plain, viewing->plain) == APR_SUCCESS) {
+        status = view(baton, key, &plain);
+    }
+    apr_pool_clear(viewing->plain);
+    return status;
+}
+
 apr_status_t bs_store_scan(bs_store_t *store, const bs_caller_t *caller, char space,
                            bsession_cursor_t *cursor, bsession_visitor_t *visit, void *baton)
 {
-    viewing_t viewing = { visit, baton, APR_SUCCESS };
+    viewing_t viewing = { visit, baton, APR_SUCCESS, caller->seal, NULL };
     passage_t passage;
     apr_status_t status;
 
     if (!enter(&passage, store, BS_VERB_SCAN, caller, NULL)) {
         return BS_ESPARED;
     }
-    status = store->provider->scan(store->backend, space, cursor, view, &viewing, &passage.call);
+    if (caller->seal) {
+        apr_pool_create(&viewing.plain, caller->pool);
+    }
+    status = store->provider->scan(store->backend, space, cursor, caller->seal ? view_sealed : view,
+                                   &viewing, &passage.call);
+    if (caller->seal) {
+        apr_pool_destroy(viewing.plain);
+    }
     if (status == APR_SUCCESS || status == APR_ENOTIMPL) {
         __atomic_store_n(&store->shared->scans, status == APR_SUCCESS ? 1 : -1, __ATOMIC_RELAXED);
     }
@@ -301,11 +345,13 @@ apr_status_t bs_store_can_scan(bs_store_t *store, const bs_caller_t *caller)
 {
     int scans = __atomic_load_n(&store->shared->scans, __ATOMIC_RELAXED);
     bsession_cursor_t cursor = { 0 };
+    bs_caller_t looking = *caller;
 
     if (scans) {
         return scans > 0 ? APR_SUCCESS : APR_ENOTIMPL;
     }
-    return bs_store_scan(store, caller, 'c', &cursor, look_away, NULL);
+    looking.seal = NULL;                /* for nothing would be looked at */
+    return bs_store_scan(store, &looking, 'c', &cursor, look_away, NULL);
 }
 
 static void load_one_by_one(bs_store_t *store, const bs_caller_t *caller,
@@ -390,7 +436,8 @@ static void load_in_one_call(bs_store_t *store, const bs_caller_t *caller,
     for (i = 0; i < nasked; i++) {
         lane_t *lane = &lanes[node_index(store, &asked[i])];
 
-        statuses[at[i]] = status == APR_SUCCESS ? each[i] : status;
+        statuses[at[i]] = status == APR_SUCCESS ? opened(caller, &asked[i], &found[i], each[i])
+                                                : status;
         records[at[i]] = found[i];
         if (bs_is_outage(statuses[at[i]])) {
             lane->status = statuses[at[i]];

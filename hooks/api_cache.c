@@ -37,6 +37,7 @@ bsession_cache_t *bs_api_cache(const char *store, const char *name, apr_interval
     c->cache.store = &conf->store;
     c->cache.name = bytes_of(apr_pstrdup(pool, name));
     c->cache.life = life;
+    c->cache.seal = bs_server_conf(ap_server_conf)->stores->cache_seal;
     c->cache.pool = pool;
     return c;
 }

@@ -11,6 +11,7 @@
 
 #include "mod_bsession.h"
 #include "parse.h"
+#include "secrets.h"
 
 #define STORES_KEY          "mod_bsession:stores"
 #define DEFAULT_IDLE        apr_time_from_sec(300)
@@ -94,6 +95,7 @@ void *bs_create_server_conf(apr_pool_t *p, server_rec *s)
     bs_server_conf_t *conf = apr_pcalloc(p, sizeof *conf);
 
     conf->stores = stores_of(p, s);
+    conf->sealing = BS_UNSET;
     conf->cookie_names = apr_array_make(p, 2, sizeof(const char *));
     return conf;
 }
@@ -104,6 +106,8 @@ void *bs_merge_server_conf(apr_pool_t *p, void *main_conf, void *host_conf)
     bs_server_conf_t *merged = apr_pcalloc(p, sizeof *merged);
 
     merged->stores = main_server->stores;
+    merged->secrets = host->secrets ? host->secrets : main_server->secrets;
+    merged->sealing = host->sealing != BS_UNSET ? host->sealing : main_server->sealing;
     merged->realm = host->realm ? host->realm : main_server->realm;
     merged->cookie_names = apr_array_append(p, main_server->cookie_names, host->cookie_names);
     return merged;
@@ -149,6 +153,8 @@ void bs_conf_terms(const bs_dir_conf_t *conf, bs_store_t *store, const server_re
         terms->older = &older->store;
     }
     memcpy(terms->realm, bs_server_conf(s)->realm_digest, BS_REALM_SIZE);
+    terms->keys = bs_server_conf(s)->keys;
+    terms->seal = bs_server_conf(s)->seal;
     terms->idle = OR_DEFAULT(conf->idle, DEFAULT_IDLE);
     terms->absolute = OR_DEFAULT(conf->absolute, DEFAULT_ABSOLUTE);
     terms->read_prolongs = OR_DEFAULT(conf->slide_on_write, 0) == 0 && conf->mode != BS_PASSIVE;
@@ -423,6 +429,10 @@ static const char *set_realm(cmd_parms *cmd, void *dir, const char *name)
 const command_rec bs_directives[] = {
     AP_INIT_TAKE_ARGV("BSessionStore", set_store, NULL, RSRC_CONF,
                       "a name, a URL such as memory:, and options such as size=64M"),
+    AP_INIT_TAKE_ARGV("BSessionSecret", bs_set_secret, NULL, RSRC_CONF,
+                      "file:/path, env:NAME, exec:/path or the secret; and then older ones"),
+    AP_INIT_FLAG("BSessionSeal", bs_set_seal, NULL, RSRC_CONF,
+                 "whether records are encrypted: On where there is a BSessionSecret"),
     AP_INIT_TAKE1("BSessionRealm", set_realm, NULL, RSRC_CONF,
                   "a name by which virtual hosts share sessions"),
     AP_INIT_TAKE1("BSession", set_mode, NULL, RSRC_CONF | OR_AUTHCFG,

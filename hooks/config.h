@@ -34,6 +34,7 @@ typedef struct {
     bs_store_conf_t    *fallback;   /* where no BSessionUse says; set when all is read */
     apr_array_header_t *places;     /* of bs_place_t: what check_config looks at again */
     bsession_services_t services;
+    const bs_keys_t    *cache_seal; /* what entries of the general cache are sealed with, or NULL */
 } bs_stores_t;
 
 /* ---- a place: Directory, Location, .htaccess ---- */
@@ -69,8 +70,15 @@ typedef struct {
     const char    *at;                      /* "file:line" */
 } bs_place_t;
 
+/* In secrets.h. */
+typedef struct bs_secrets_t bs_secrets_t;
+
 typedef struct {
     bs_stores_t        *stores;
+    bs_secrets_t       *secrets;            /* BSessionSecret, or NULL */
+    int                 sealing;            /* BSessionSeal, or BS_UNSET: where there is a secret */
+    const bs_keys_t    *keys;               /* what the secrets come to in this realm, or NULL */
+    const bs_keys_t    *seal;               /* the same where records are sealed, or NULL */
     const char         *realm;              /* BSessionRealm, or NULL: the ServerName */
     unsigned char       realm_digest[BS_REALM_SIZE];
     apr_array_header_t *cookie_names;       /* of const char *: what applications must not see */

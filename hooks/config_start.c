@@ -21,6 +21,7 @@
 
 #include "lifecycle.h"
 #include "log.h"
+#include "secrets.h"
 #include "sweep.h"
 
 APLOG_USE_MODULE(bsession);
@@ -158,7 +159,11 @@ static apr_status_t settle_server(server_rec *s, const server_rec *main_server, 
            (apr_size_t)conf->cookie_names->nelts * sizeof *hidden);
     hidden[conf->cookie_names->nelts] = BS_COOKIE_DEFAULT_NAME;
     conf->hidden = hidden;
-    return bs_realm_digest(conf->realm ? conf->realm : s->server_hostname, conf->realm_digest);
+    if (bs_realm_digest(conf->realm ? conf->realm : s->server_hostname, conf->realm_digest)
+        != APR_SUCCESS) {
+        return APR_EGENERAL;
+    }
+    return bs_settle_keys(conf, pconf);
 }
 
 /** The parent unloads this object at each restart; in a child threads may still be at work when its
@@ -199,9 +204,13 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
     for (s = main_server; s && status == APR_SUCCESS; s = s->next) {
         status = settle_server(s, main_server, pconf);
     }
+    if (status == APR_SUCCESS) {
+        status = bs_settle_cache_keys(bs_server_conf(main_server), pconf);
+    }
+    bs_forget_secrets(main_server);
     if (status != APR_SUCCESS) {
-        ap_log_error(APLOG_MARK, APLOG_CRIT, status, main_server, "OpenSSL offers no SHA-256: "
-                     "sessions cannot be had");
+        ap_log_error(APLOG_MARK, APLOG_CRIT, status, main_server, "OpenSSL offers no SHA-256, or not "
+                     "what BSessionSecret needs (HKDF, BLAKE2b, AES-256-GCM): sessions cannot be had");
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG) {

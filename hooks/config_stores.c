@@ -12,6 +12,8 @@
 #include "http_core.h"
 #include "http_log.h"
 
+#include "secret_source.h"
+#include "secrets.h"
 #include "socache.h"
 
 APLOG_USE_MODULE(bsession);
@@ -111,9 +113,32 @@ static int is_given_before(char *const words[], int at, apr_size_t name_len)
     return 0;
 }
 
+/** A password may be said by the place where it is. */
+static const char *read_password(const char **value, const char *name, server_rec *s, apr_pool_t *p)
+{
+    apr_size_t len = strlen(name), ending = strlen("password");
+    bsession_bytes_t password;
+    const char *wrong;
+
+    if (len < ending || strcasecmp(name + len - ending, "password") != 0
+        || !bs_is_secret_source(*value)) {
+        return NULL;
+    }
+    wrong = bs_read_secret(&password, *value, s, p);
+    if (wrong) {
+        return apr_psprintf(p, "%s=: %s", name, wrong);
+    }
+    if (password.len == 0 || memchr(password.data, '\0', password.len)) {
+        return apr_psprintf(p, "%s=: the password there %s", name,
+                            password.len ? "has a NUL in it" : "is empty");
+    }
+    *value = password.data;
+    return NULL;
+}
+
 /** `key=value` words: the core's are taken, the rest is the backend's. */
 static const char *split_options(bs_store_t *store, bsession_options_t *options, int count,
-                                 char *const words[], apr_pool_t *p)
+                                 char *const words[], server_rec *s, apr_pool_t *p)
 {
     bsession_option_t *list = apr_pcalloc(p, (apr_size_t)(count + 1) * sizeof *list);
     const char *wrong = NULL;
@@ -136,8 +161,11 @@ static const char *split_options(bs_store_t *store, bsession_options_t *options,
         }
         wrong = bs_store_option(store, name, equals + 1, p, &taken);
         if (!taken) {
-            list[options->count].name = name;
-            list[options->count++].value = equals + 1;
+            bsession_option_t *option = &list[options->count++];
+
+            option->name = name;
+            option->value = equals + 1;
+            wrong = read_password(&option->value, name, s, p);
         }
     }
     return wrong;
@@ -155,7 +183,7 @@ static const char *with_scheme_in_lower_case(const char *url, apr_pool_t *p)
 }
 
 static const char *define(bs_stores_t *stores, bs_store_t *store, const char *url, int count,
-                          char *const words[], apr_pool_t *p)
+                          char *const words[], server_rec *s, apr_pool_t *p)
 {
     static const bs_breaker_rule_t breaker = BS_BREAKER_DEFAULT;
     const bsession_provider_t *provider = NULL;
@@ -167,7 +195,7 @@ static const char *define(bs_stores_t *stores, bs_store_t *store, const char *ur
     url = with_scheme_in_lower_case(url, p);
     wrong = find_provider(&provider, url, p);
     if (!wrong) {
-        wrong = split_options(store, &options, count, words, p);
+        wrong = split_options(store, &options, count, words, s, p);
     }
     if (!wrong) {
         wrong = provider->create(&store->backend, store->name, url, &options, &stores->services, p);
@@ -201,7 +229,8 @@ const char *bs_define_store(cmd_parms *cmd, int argc, char *const argv[])
              : apr_psprintf(cmd->pool, "BSessionStore: \"%s\" is defined already, and differently: "
                             "a store's name is known in the whole server", argv[0]);
     }
-    wrong = define(stores, &store->store, argv[1], argc - 2, argv + 2, cmd->pool);
+    wrong = define(stores, &store->store, argv[1], argc - 2, argv + 2, cmd->server,
+                   cmd->pool);
     store->definition = definition;
     return wrong ? apr_psprintf(cmd->pool, "BSessionStore %s: %s", argv[0], wrong) : NULL;
 }
@@ -209,7 +238,7 @@ const char *bs_define_store(cmd_parms *cmd, int argc, char *const argv[])
 /* ---- when all is read ---- */
 
 /** `default`, else the only one there is, else none; where nothing is defined at all, memory:. */
-static const char *settle_fallback(bs_stores_t *stores, apr_pool_t *p)
+static const char *settle_fallback(bs_stores_t *stores, server_rec *s, apr_pool_t *p)
 {
     bs_store_conf_t *store, *only = NULL;
     int i, defined = 0;
@@ -231,7 +260,7 @@ static const char *settle_fallback(bs_stores_t *stores, apr_pool_t *p)
     store = bs_name_store(stores, "default", NULL, p);
     store->implied = 1;
     stores->fallback = store;
-    return define(stores, &store->store, "memory:", 0, NULL, p);
+    return define(stores, &store->store, "memory:", 0, NULL, s, p);
 }
 
 static int check_names(const bs_stores_t *stores, const server_rec *s)
@@ -367,7 +396,7 @@ static int check_server_names(const server_rec *s)
 int bs_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
 {
     bs_stores_t *stores = bs_server_conf(s)->stores;
-    const char *wrong = settle_fallback(stores, pconf);
+    const char *wrong = settle_fallback(stores, s, pconf);
 
     (void)plog;
     if (wrong) {
@@ -375,7 +404,7 @@ int bs_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, serv
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     if (check_names(stores, s) != OK || check_server_names(s) != OK
-        || bs_check_socaches(pconf, s) != OK) {
+        || bs_check_secrets(s) != OK || bs_check_socaches(pconf, s) != OK) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     if (check_choice(stores, s, ptemp) != OK || check_moves(stores, ptemp) != OK) {

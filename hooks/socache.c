@@ -126,7 +126,8 @@ static void destroy(ap_socache_instance_t *instance, server_rec *s)
  *  it and nothing else (mod_ssl gives the process's), or live as long as a connection. */
 static bs_cache_t begin(const ap_socache_instance_t *instance, apr_pool_t *pool)
 {
-    bs_cache_t cache = { .store = instance->store, .name = instance->name };
+    bs_cache_t cache = { .store = instance->store, .name = instance->name,
+                         .seal = bs_server_conf(ap_server_conf)->stores->cache_seal };
 
     apr_pool_create(&cache.pool, pool);
     return cache;

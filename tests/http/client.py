@@ -7,7 +7,7 @@ import struct
 import subprocess
 import urllib.parse
 
-TOKEN = re.compile(r"^[A-Za-z0-9_-]{43}$")
+TOKEN = re.compile(r"^(?:[A-Za-z0-9_-]{43}|[A-Za-z0-9_-]{64})$")
 # A token that is formed well and known to nobody.
 STRANGER = "A" * 43
 

@@ -10,6 +10,8 @@
 static Suite *(*const suites[])(void) = {
     record_suite,
     token_suite,
+    secret_suite,
+    seal_suite,
     cookie_suite,
     parse_suite,
     key_suite,

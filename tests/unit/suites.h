@@ -12,6 +12,8 @@
 
 Suite *record_suite(void);
 Suite *token_suite(void);
+Suite *secret_suite(void);
+Suite *seal_suite(void);
 Suite *cookie_suite(void);
 Suite *parse_suite(void);
 Suite *key_suite(void);

@@ -1,0 +1,293 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+#include "secret_source.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/crypto.h>
+
+#include "apr_file_io.h"
+#include "apr_signal.h"
+#include "apr_strings.h"
+#include "apr_thread_proc.h"
+#include "http_config.h"
+#include "http_core.h"
+#include "http_log.h"
+
+APLOG_USE_MODULE(bsession);
+
+/* A program that has not printed its secret by then is ended, and httpd does not start. */
+#define EXEC_TIME  apr_time_from_sec(10)
+#define EXEC_KEPT  "mod_bsession:exec:"
+
+typedef struct {
+    void      *bytes;
+    apr_size_t len;
+} wiped_t;
+
+static apr_status_t wipe(void *baton)
+{
+    const wiped_t *wiped = baton;
+
+    OPENSSL_cleanse(wiped->bytes, wiped->len);
+    return APR_SUCCESS;
+}
+
+void bs_wipe_with(apr_pool_t *p, void *bytes, apr_size_t len)
+{
+    wiped_t *wiped = apr_palloc(p, sizeof *wiped);
+
+    wiped->bytes = bytes;
+    wiped->len = len;
+    apr_pool_cleanup_register(p, wiped, wipe, apr_pool_cleanup_null);
+}
+
+/** Room for a secret of any length, and the NUL. */
+static char *make_room(apr_pool_t *p)
+{
+    char *room = apr_pcalloc(p, BS_SOURCE_MAX + 2);
+
+    bs_wipe_with(p, room, BS_SOURCE_MAX + 2);
+    return room;
+}
+
+/* ---- file: ---- */
+
+static const char *no_file(const char *path, const char *what, apr_status_t status, apr_pool_t *p)
+{
+    char why[120];
+
+    return apr_psprintf(p, "the file %s cannot be %s: %s", path, what,
+                        apr_strerror(status, why, sizeof why));
+}
+
+static const char *read_file(bsession_bytes_t *secret, const char *name, server_rec *s, apr_pool_t *p)
+{
+    const char *path = ap_server_root_relative(p, name), *wrong = NULL;
+    char *room = make_room(p);
+    apr_finfo_t info;
+    apr_file_t *file;
+    apr_status_t status;
+
+    if (!*name || !path) {
+        return apr_psprintf(p, "file: takes the path of a file, not \"%s\"", name);
+    }
+    status = apr_file_open(&file, path, APR_FOPEN_READ | APR_FOPEN_NONBLOCK, 0, p);
+    if (status != APR_SUCCESS) {
+        return no_file(path, "opened", status, p);
+    }
+    status = apr_file_info_get(&info, APR_FINFO_TYPE | APR_FINFO_PROT, file);
+    if (status == APR_SUCCESS && info.filetype != APR_REG) {
+        wrong = apr_psprintf(p, "%s is no file", path);
+    }
+    else if (status == APR_SUCCESS) {
+        secret->data = room;
+        status = apr_file_read_full(file, room, BS_SOURCE_MAX + 1, &secret->len);
+        status = APR_STATUS_IS_EOF(status) ? APR_SUCCESS : status;
+    }
+    apr_file_close(file);
+    if (status != APR_SUCCESS) {
+        return no_file(path, "read", status, p);
+    }
+    if (!wrong && info.protection & (APR_FPROT_WREAD | APR_FPROT_WWRITE)) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s, "the secret in %s is open to everybody on this "
+                     "machine: chmod 600 it", path);
+    }
+    return wrong;
+}
+
+/* ---- exec: ----
+ *
+ * At a start httpd reads its configuration twice, and unloads this object in between: what a program
+ * printed is kept for the second reading in the process's pool, and wiped there when it is taken. Lines
+ * that name the same program share what it printed. */
+
+static void keep(const char *command, const bsession_bytes_t *printed, apr_pool_t *pool)
+{
+    bsession_bytes_t *kept = apr_palloc(pool, sizeof *kept);
+
+    kept->data = apr_pmemdup(pool, printed->data, printed->len);
+    kept->len = printed->len;
+    apr_pool_userdata_set(kept, apr_pstrcat(pool, EXEC_KEPT, command, NULL), apr_pool_cleanup_null,
+                          pool);
+}
+
+static int is_kept(bsession_bytes_t *secret, char *room, const char *command, apr_pool_t *pool,
+                   apr_pool_t *p, int take)
+{
+    const char *key = apr_pstrcat(p, EXEC_KEPT, command, NULL);
+    void *found = NULL;
+    bsession_bytes_t *kept;
+
+    apr_pool_userdata_get(&found, key, pool);
+    kept = found;
+    if (!kept || !kept->data) {
+        return 0;
+    }
+    memcpy(room, kept->data, kept->len);
+    secret->data = room;
+    secret->len = kept->len;
+    if (take) {
+        OPENSSL_cleanse((void *)kept->data, kept->len);
+        kept->data = NULL;
+    }
+    return 1;
+}
+
+/** All that it prints, until it ends. APR_TIMEUP. */
+static apr_status_t listen_to(const apr_proc_t *program, char *room, apr_size_t *len, apr_time_t end)
+{
+    apr_status_t status = APR_SUCCESS;
+
+    *len = 0;
+    while (status == APR_SUCCESS && *len <= BS_SOURCE_MAX) {
+        apr_interval_time_t left = end - apr_time_now();
+        apr_size_t count = BS_SOURCE_MAX + 1 - *len;
+
+        if (left <= 0) {
+            return APR_TIMEUP;
+        }
+        apr_file_pipe_timeout_set(program->out, left);
+        status = apr_file_read(program->out, room + *len, &count);
+        *len += status == APR_SUCCESS ? count : 0;
+    }
+    return APR_STATUS_IS_EOF(status) ? APR_SUCCESS : status;
+}
+
+/** It closes its output and ends, or is ended. */
+static int end_of(apr_proc_t *program, int *code, apr_time_t end)
+{
+    apr_exit_why_e why = APR_PROC_EXIT;
+    apr_status_t status = apr_proc_wait(program, code, &why, APR_NOWAIT);
+
+    while (status == APR_CHILD_NOTDONE && apr_time_now() < end) {
+        apr_sleep(apr_time_from_msec(5));
+        status = apr_proc_wait(program, code, &why, APR_NOWAIT);
+    }
+    if (status == APR_CHILD_NOTDONE) {
+        apr_proc_kill(program, SIGKILL);
+        apr_proc_wait(program, code, &why, APR_WAIT);
+        return 0;
+    }
+    return APR_PROC_CHECK_EXIT(why);
+}
+
+static const char *run(bsession_bytes_t *secret, char *room, const char *command, apr_pool_t *p)
+{
+    apr_time_t end = apr_time_now() + EXEC_TIME;
+    apr_procattr_t *attr;
+    apr_proc_t program;
+    apr_status_t status;
+    char **words, why[120];
+    int code = 0;
+
+    if (apr_tokenize_to_argv(command, &words, p) != APR_SUCCESS || !words[0] || words[0][0] != '/') {
+        return "exec: takes the path of a program, beginning with /, and its arguments";
+    }
+    apr_procattr_create(&attr, p);
+    apr_procattr_io_set(attr, APR_NO_FILE, APR_FULL_BLOCK, APR_NO_PIPE);
+    apr_procattr_cmdtype_set(attr, APR_PROGRAM_ENV);
+    apr_procattr_error_check_set(attr, 1);
+    status = apr_proc_create(&program, words[0], (const char *const *)words, NULL, attr, p);
+    if (status != APR_SUCCESS) {
+        return apr_psprintf(p, "the program %s cannot be run: %s", words[0],
+                            apr_strerror(status, why, sizeof why));
+    }
+    status = listen_to(&program, room, &secret->len, end);
+    secret->data = room;
+    apr_file_close(program.out);
+    if (!end_of(&program, &code, status == APR_SUCCESS ? end : 0)) {
+        return apr_psprintf(p, "the program %s has not ended in order within %d seconds", words[0],
+                            (int)apr_time_sec(EXEC_TIME));
+    }
+    return code ? apr_psprintf(p, "the program %s ended with status %d", words[0], code) : NULL;
+}
+
+static const char *read_program(bsession_bytes_t *secret, const char *command, server_rec *s,
+                                apr_pool_t *p)
+{
+    apr_pool_t *process = s->process->pool;
+    char *room = make_room(p);
+    int first = ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG;
+    const char *wrong;
+
+    if (is_kept(secret, room, command, p, p, 0)) {
+        return NULL;
+    }
+    if (first || !is_kept(secret, room, command, process, p, 1)) {
+        wrong = run(secret, room, command, p);
+        if (wrong) {
+            return wrong;
+        }
+        if (first) {
+            keep(command, secret, process);
+        }
+    }
+    keep(command, secret, p);
+    return NULL;
+}
+
+/* ---- all of them ---- */
+
+static const char *read_variable(bsession_bytes_t *secret, const char *name, server_rec *s,
+                                 apr_pool_t *p)
+{
+    (void)s;
+    secret->data = getenv(name);
+    if (!*name || !secret->data) {
+        return apr_psprintf(p, "httpd has no environment variable \"%s\"", name);
+    }
+    secret->len = strlen(secret->data);
+    return NULL;
+}
+
+static const struct {
+    const char   *prefix;
+    const char *(*read)(bsession_bytes_t *secret, const char *name, server_rec *s, apr_pool_t *p);
+} sources[] = {
+    { "file:", read_file }, { "env:", read_variable }, { "exec:", read_program }
+};
+
+int bs_is_secret_source(const char *text)
+{
+    apr_size_t i;
+
+    for (i = 0; i < sizeof sources / sizeof *sources; i++) {
+        if (strncmp(text, sources[i].prefix, strlen(sources[i].prefix)) == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+const char *bs_read_secret(bsession_bytes_t *secret, const char *text, server_rec *s, apr_pool_t *p)
+{
+    bsession_bytes_t found = { text, strlen(text) };
+    const char *wrong = NULL;
+    char *copy;
+    apr_size_t i;
+
+    for (i = 0; i < sizeof sources / sizeof *sources; i++) {
+        apr_size_t len = strlen(sources[i].prefix);
+
+        if (strncmp(text, sources[i].prefix, len) == 0) {
+            wrong = sources[i].read(&found, text + len, s, p);
+            break;
+        }
+    }
+    if (wrong) {
+        return wrong;
+    }
+    if (found.len && found.data[found.len - 1] == '\n') {
+        found.len--;
+    }
+    if (found.len > BS_SOURCE_MAX) {
+        return apr_psprintf(p, "a secret has at most %d bytes", BS_SOURCE_MAX);
+    }
+    copy = apr_pstrmemdup(p, found.data, found.len);
+    bs_wipe_with(p, copy, found.len);
+    secret->data = copy;
+    secret->len = found.len;
+    return NULL;
+}
