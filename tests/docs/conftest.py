@@ -2,6 +2,7 @@
 BSESSION_BUILD names, or build/."""
 import os
 import pathlib
+import re
 import sys
 
 import pytest
@@ -27,12 +28,22 @@ def build():
     return built
 
 
+@pytest.fixture(scope="session")
+def secret(tmp_path_factory):
+    """What stands in the files of /etc that examples name."""
+    path = tmp_path_factory.mktemp("secrets") / "secret"
+    path.write_text("a secret of a test, of more than 32 bytes\n")
+    path.chmod(0o600)
+    return path
+
+
 @pytest.fixture
-def server(build):
+def server(build, secret):
     """Makes a server that is not started yet."""
     made = []
 
     def make(config, **more):
+        config = re.sub(r"file:/etc/\S+", f"file:{secret}", config)
         made.append(httpd.Httpd(build, config, mods=MODULES, **more))
         return made[-1]
 
