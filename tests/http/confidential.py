@@ -13,6 +13,7 @@ STORED = re.compile(r"(?:^|[&;/])(?:set|setn|add|sset|cset|cadd|sstore)=[^:&;]*:
 FORMS = re.compile(r"(?:^|&)(?:httpd_password)=([^&]*)")
 # of a configuration; what follows // stands in URLs
 SECRETS = [re.compile(p, re.I) for p in (r"\b(?:\w+_)?password=\"?([^\s\"']+)", r"//[^\s/@:]*:([^\s/@]+)@",
+                                         r"\bBSessionSecret +\"?([^\s\"']+)",
                                          r"^\s*AuthFormSitePassphrase\s+(\S+)")]
 # these name where a secret stands
 ELSEWHERE = ("file:", "env:", "exec:")
