@@ -45,7 +45,8 @@ static const struct {
     { BSESSION_ECORRUPT, "the record is damaged" },
     { BSESSION_EFULL,    "the store is full" },
     { BSESSION_ELATE,    "the response's headers have left" },
-    { BSESSION_EGONE,    "another request ended the session or logged in" }
+    { BSESSION_EGONE,    "another request ended the session or logged in" },
+    { BSESSION_EBUSY,    "another request has the session's lock" }
 };
 
 const char *bs_status_text(apr_status_t status)

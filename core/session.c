@@ -131,6 +131,13 @@ static void touch_first(bs_session_t *s)
     }
 }
 
+void bs_session_is_retired(bs_session_t *s)
+{
+    bs_store_count(s->terms.store, BS_RETIRED_TOKENS);
+    s->facts |= BSESSION_WAS_REPLACED;
+    s->state = BS_RETIRED;
+}
+
 static apr_status_t status_of_state(const bs_session_t *s)
 {
     switch (s->state) {
@@ -165,9 +172,7 @@ static void ask(bs_session_t *s)
             break;
         }
         if (status == BSESSION_EGONE) {
-            bs_store_count(s->terms.store, BS_RETIRED_TOKENS);
-            s->facts |= BSESSION_WAS_REPLACED;
-            s->state = BS_RETIRED;
+            bs_session_is_retired(s);
         }
         else if (status != APR_NOTFOUND) {
             bs_session_failed(s, status);
@@ -188,6 +193,9 @@ apr_status_t bs_session_load(bs_session_t *s)
 {
     if (s->state == BS_UNASKED) {
         ask(s);
+    }
+    if (s->terms.lock.on) {
+        bs_session_lock_first(s);
     }
     return status_of_state(s);
 }
@@ -225,7 +233,7 @@ static apr_status_t may_change(bs_session_t *s)
     if (s->existing_only && s->state != BS_PRESENT) {
         return APR_NOTFOUND;
     }
-    return s->headers_gone && s->state != BS_PRESENT ? BSESSION_ELATE : APR_SUCCESS;
+    return s->headers_gone && s->state != BS_PRESENT ? BSESSION_ELATE : bs_session_lock_again(s);
 }
 
 apr_status_t bs_session_set(bs_session_t *s, const char *key, const void *value, apr_size_t len)
@@ -324,8 +332,11 @@ apr_status_t bs_session_rotate(bs_session_t *s)
     if (s->headers_gone) {
         return BSESSION_ELATE;
     }
-    s->rotating = 1;
-    return APR_SUCCESS;
+    status = bs_session_lock_again(s);
+    if (status == APR_SUCCESS) {
+        s->rotating = 1;
+    }
+    return status;
 }
 
 /* ---- lives ---- */

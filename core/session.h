@@ -17,6 +17,9 @@
  *                                  request is kept, and no cookie is touched
  *     PRESENT ─destroy> ABSENT
  *
+ * With terms.lock.on the load takes the session's lock, and a change takes it again where it was given
+ * back; where that is in vain, `outage` is BSESSION_EBUSY, and all is as after an outage.
+ *
  * WHO DECIDES WHAT. This file and session_save.c know when a record is made, kept or dropped. What an
  * outage does to the response, and when headers leave, is the hooks' business: they read `outage`,
  * and set `headers_gone`.
@@ -25,6 +28,7 @@
 #define BS_SESSION_H
 
 #include "cookie.h"
+#include "lock.h"
 #include "merge.h"
 #include "rotation.h"
 #include "terms.h"
@@ -93,6 +97,9 @@ struct bs_session_t {
     unsigned           detached : 1;        /* outside of requests: no visitor brings or gets a token */
     apr_time_t         came_at;             /* when it was loaded first */
     apr_time_t         used_at;             /* and last */
+    unsigned           let_go : 1;          /* the lock was given back: reading does not take it again */
+    unsigned           gives_back : 1;      /* whatever happens, at the end of the pool */
+    bs_lock_t          lock;                /* of this session, or of one that this request had before */
     unsigned           facts;               /* BSESSION_WAS_... of mod_bsession.h */
     unsigned           untold;              /* 1 << bs_event_t: what the watch is to hear of */
     bs_shown_t        *shown;               /* NULL: nobody is there whom it could be tied to */
@@ -153,7 +160,28 @@ void          bs_session_limit(bs_session_t *s, apr_size_t max_bytes, apr_size_t
 /** What BSessionBind says, at another place of the same request; from now on. */
 void          bs_session_bind(bs_session_t *s, const bs_bind_rule_t *rule);
 
+/** Has the session alone from here on, and as others left it: what was changed already is put on that.
+ *  APR_NOTFOUND where there is no record; BSESSION_EBUSY. Called again, the lease begins anew. */
+apr_status_t  bs_session_lock(bs_session_t *s);
+/** Saves, and gives the lock back. */
+apr_status_t  bs_session_unlock(bs_session_t *s);
+/** Gives the lock back, if there is one, and does not save. */
+apr_status_t  bs_session_let_go(bs_session_t *s, apr_time_t deadline);
+/** The same when all is over: one short attempt, and none while the store is being left alone. */
+void          bs_session_let_go_shortly(bs_session_t *s);
+int           bs_session_is_locked(const bs_session_t *s);
+
 /* Between the files. */
+
+/** After a load: takes the lock, where the terms say so. */
+void          bs_session_lock_first(bs_session_t *s);
+/** Before a change: the same, where it was given back. */
+apr_status_t  bs_session_lock_again(bs_session_t *s);
+/** Under a lock only: it will not end before the deadline; it is still ours. Else BSESSION_EBUSY, and
+ *  nothing may be written. */
+apr_status_t  bs_session_keep_lock(bs_session_t *s, apr_time_t deadline);
+apr_status_t  bs_session_check_lock(bs_session_t *s, apr_time_t deadline);
+void          bs_session_drop_over_limit(bs_session_t *s);
 
 /** Looks a token up, unless no secret vouches for it. On success the session's home, record, meta and
  *  key are this token's, which knows its secret; otherwise they are untouched. BSESSION_EGONE: it was
@@ -174,6 +202,7 @@ apr_status_t  bs_session_remove(bs_session_t *s, apr_time_t deadline);
 void          bs_session_alarm(bs_session_t *s);
 apr_time_t    bs_session_new_end(const bs_session_t *s, apr_time_t now);
 void          bs_session_lose(bs_session_t *s);
+void          bs_session_is_retired(bs_session_t *s);
 apr_status_t  bs_session_failed(bs_session_t *s, apr_status_t status);
 void          bs_session_happened(bs_session_t *s, bs_event_t event);
 void          bs_session_tell(bs_session_t *s);

@@ -110,11 +110,11 @@ static apr_status_t remove_once(const bs_session_t *s, const bs_caller_t *caller
 apr_status_t bs_session_remove(bs_session_t *s, apr_time_t deadline)
 {
     bs_caller_t caller = bs_session_caller(s, deadline);
-    apr_status_t status;
+    apr_status_t status = bs_session_keep_lock(s, deadline);
     int tries;
 
     caller.flags |= BSESSION_DURABLE;
-    for (tries = 0; ; tries++) {
+    for (tries = 0; status == APR_SUCCESS; tries++) {
         int moved;
 
         status = remove_once(s, &caller);
@@ -125,10 +125,11 @@ apr_status_t bs_session_remove(bs_session_t *s, apr_time_t deadline)
         if (apr_time_now() >= deadline) {
             return APR_TIMEUP;
         }
-        bs_store_pause(tries, deadline);
-        status = bs_session_find(s, &s->token, deadline);
-        if (status != APR_SUCCESS) {
-            return status;
+        status = bs_session_check_lock(s, deadline);
+        if (status == APR_SUCCESS) {
+            bs_store_pause(tries, deadline);
+            status = bs_session_find(s, &s->token, deadline);
         }
     }
+    return status;
 }

@@ -191,7 +191,7 @@ static void tell_cookie(bs_session_t *s, int made, int prolonged, apr_time_t dea
 static apr_status_t update_once(bs_session_t *s, apr_time_t deadline)
 {
     bs_caller_t caller = bs_session_caller(s, deadline);
-    draft_t draft = { .save.mode = BSESSION_MERGE };
+    draft_t draft = { .save.mode = bs_session_is_locked(s) ? BSESSION_REPLACE : BSESSION_MERGE };
     apr_time_t now = apr_time_now();
     int makes = s->rotating || s->renewing, moving = s->home == s->terms.older;
     apr_status_t status;
@@ -248,11 +248,17 @@ apr_status_t bs_session_update(bs_session_t *s, apr_time_t deadline)
     apr_status_t status = s->stale ? bs_session_rebase(s, deadline) : APR_SUCCESS;
     int tries;
 
+    if (status == APR_SUCCESS) {
+        status = bs_session_keep_lock(s, deadline);
+    }
     for (tries = 0; status == APR_SUCCESS && bs_session_dirty(s); tries++) {
         status = update_once(s, deadline);
         if (status == APR_EMISMATCH && apr_time_now() < deadline) {
-            bs_store_pause(tries, deadline);
-            status = bs_session_rebase(s, deadline);
+            status = bs_session_check_lock(s, deadline);
+            if (status == APR_SUCCESS) {
+                bs_store_pause(tries, deadline);
+                status = bs_session_rebase(s, deadline);
+            }
         }
     }
     return status == APR_EMISMATCH ? APR_TIMEUP : status;
@@ -316,7 +322,7 @@ static apr_status_t save_by_state(bs_session_t *s, apr_time_t deadline)
     return status == APR_NOTFOUND || status == BSESSION_ECORRUPT ? BSESSION_EGONE : status;
 }
 
-static void drop_over_limit(bs_session_t *s)
+void bs_session_drop_over_limit(bs_session_t *s)
 {
     static const bsession_fields_t none;
     char tag[BS_TAG_SIZE] = "new";
@@ -356,7 +362,7 @@ apr_status_t bs_session_save(bs_session_t *s, apr_time_t deadline)
         bs_session_lose(s);
     }
     else if (status == APR_ENOSPC) {
-        drop_over_limit(s);
+        bs_session_drop_over_limit(s);
     }
     else {
         bs_session_failed(s, status);
@@ -374,6 +380,10 @@ apr_status_t bs_session_destroy(bs_session_t *s)
     if (s->outage) {
         return s->outage;
     }
+    status = bs_session_lock_again(s);
+    if (status != APR_SUCCESS) {
+        return status;
+    }
     if (s->state == BS_PRESENT) {
         status = bs_session_remove(s, apr_time_now() + s->terms.store->timeout);
         if (status == BSESSION_EGONE) {
@@ -386,6 +396,7 @@ apr_status_t bs_session_destroy(bs_session_t *s)
         s->state = BS_ABSENT;
         s->cookie = s->headers_gone ? BS_COOKIE_KEEP : BS_COOKIE_DELETE;
         s->record.fields = none;
+        bs_session_let_go(s, 0);
         bs_session_happened(s, BS_DESTROYED);
     }
     bs_table_adopt(&s->table, &none);

@@ -506,13 +506,18 @@ void bs_store_stats(bs_store_t *store, const bs_caller_t *caller, bsession_stats
     }
 }
 
-void bs_store_pause(int tries, apr_time_t deadline)
+void bs_pause(apr_interval_time_t first, apr_interval_time_t longest, int tries, apr_time_t deadline)
 {
-    apr_interval_time_t most = tries < 7 ? FIRST_PAUSE << tries : LONGEST_PAUSE;
+    apr_interval_time_t most = tries < 16 && first << tries < longest ? first << tries : longest;
     apr_time_t left = deadline - apr_time_now();
     apr_uint32_t random = 0;
 
     bs_random_bytes(&random, sizeof random);
     most = random % (most + 1);
     apr_sleep(most < left ? most : (left > 0 ? left : 0));
+}
+
+void bs_store_pause(int tries, apr_time_t deadline)
+{
+    bs_pause(FIRST_PAUSE, LONGEST_PAUSE, tries, deadline);
 }

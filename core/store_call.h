@@ -109,6 +109,9 @@ void         bs_store_sweep_if_due(bs_store_t *store, const bs_caller_t *caller)
 /** Before try number `tries` + 1 of what others were faster at: a random pause, of more and more
  *  time at most, and not past the deadline. */
 void         bs_store_pause(int tries, apr_time_t deadline);
+/** The same, of anything up to `first`, which doubles with each try up to `longest`. */
+void         bs_pause(apr_interval_time_t first, apr_interval_time_t longest, int tries,
+                      apr_time_t deadline);
 
 /** Whether a status of the store says nothing of what is stored. */
 int          bs_is_outage(apr_status_t status);

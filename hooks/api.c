@@ -123,6 +123,16 @@ static apr_status_t api_touch(bsession_t *s)
     return bs_session_touch(session_of(s), 0);
 }
 
+static apr_status_t api_lock(bsession_t *s)
+{
+    return s->read_only ? APR_EACCES : bs_session_lock(session_of(s));
+}
+
+static apr_status_t api_unlock(bsession_t *s)
+{
+    return s->read_only ? APR_EACCES : bs_session_unlock(session_of(s));
+}
+
 static int api_is_new(bsession_t *s)
 {
     bs_session_load(session_of(s));
@@ -214,7 +224,9 @@ static const bsession_api_t api = {
     .cache_get_many    = bs_api_cache_get_many,
     .cache_set_many    = bs_api_cache_set_many,
     .cache_delete_many = bs_api_cache_delete_many,
-    .cache_clear       = bs_api_cache_clear
+    .cache_clear       = bs_api_cache_clear,
+    .lock    = api_lock,
+    .unlock  = api_unlock
 };
 
 APR_DECLARE_OPTIONAL_FN(const bsession_api_t *, bsession_api_of_version, (int version));

@@ -51,5 +51,6 @@ apr_status_t bs_api_close(bsession_t *s)
     if (status == APR_SUCCESS && session->state == BS_PRESENT) {
         bs_session_touch_if_due(session, 0);
     }
+    bs_session_let_go_shortly(session);
     return status;
 }

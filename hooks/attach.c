@@ -117,6 +117,7 @@ static bs_slot_t *open_slot(bs_visit_t *visit, const bs_dir_conf_t *conf, bs_sto
 
     bs_presented_find(&presented, initial->connection, visit->cookies, cookie, conf);
     bs_conf_terms(conf, &store->store, initial->server, &terms);
+    terms.lock.on = 0;                  /* by each place that asks for it */
     slot->session = bs_session_open(initial->pool, &terms, presented.tokens, presented.count,
                                     presented.digest, initial);
     slot->session->headers_gone = visit->committed;
@@ -170,6 +171,9 @@ bs_slot_t *bs_slot_of(request_rec *r)
     bs_slot_t *slot = bs_mode(conf) == BS_OFF ? NULL : slot_for(r, conf);
 
     if (slot) {
+        if (conf->lock && conf->lock->on && conf->mode != BS_READONLY) {
+            slot->session->terms.lock = *conf->lock;
+        }
         slot->anonymous &= conf->anonymous == 1;
         bs_session_limit(slot->session, bs_conf_max_bytes(conf), bs_conf_max_fields(conf));
         if (conf->bind) {

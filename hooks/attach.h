@@ -93,6 +93,14 @@ static inline bs_prepared_t *bs_prepared_of(bs_visit_t *visit, const request_rec
 bs_slot_t  *bs_slot_of(request_rec *r);
 bsession_t *bs_handle_of(request_rec *r);
 
+/** Whether the request may go on as if there were no session, where it cannot be had. That another
+ *  request has its lock is no outage of the store. */
+static inline int bs_slot_may_do_without(const bs_slot_t *slot)
+{
+    return !slot->session->outage
+           || (slot->anonymous && slot->session->outage != BSESSION_EBUSY);
+}
+
 /** Whether a header's name is one of ours, in any spelling. */
 static inline int bs_is_our_header(const char *name)
 {

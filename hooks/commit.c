@@ -84,19 +84,34 @@ static int save_slot(bs_slot_t *slot, apr_time_t deadline)
         return 1;
     }
     if (s->outage) {
-        return slot->anonymous;
+        return bs_slot_may_do_without(slot);
     }
     status = bs_session_save(s, deadline);
     if (status == BSESSION_EGONE) {
         bs_log(s->where, BS_LOG_INFO, "changes dropped: %s", bs_status_text(status));
     }
     if (s->outage) {
-        return slot->anonymous;
+        return bs_slot_may_do_without(slot);
     }
     if (s->terms.cookie_follows) {
         bs_session_touch_if_due(s, deadline);
     }
     return 1;
+}
+
+/** Who waits for a lock is not to wait for the body, too. After an outage the end of the request is
+ *  time enough. */
+static void let_go_all(bs_visit_t *visit)
+{
+    bs_slot_t *slot;
+
+    for (slot = visit->slots; slot; slot = slot->next) {
+        apr_status_t outage = slot->session->outage;
+
+        if (outage == 0 || outage == BSESSION_EBUSY) {
+            bs_session_let_go(slot->session, 0);
+        }
+    }
 }
 
 /** 0 where the response must become a 503. */
@@ -110,6 +125,7 @@ static int save_all(request_rec *r, bs_visit_t *visit)
             good = 0;
         }
     }
+    let_go_all(visit);
     return good;
 }
 
@@ -234,6 +250,7 @@ static BS_RARE apr_status_t commit(ap_filter_t *f, bs_visit_t *visit, apr_bucket
         return pass(f, bb);
     }
     if (visit->refusing) {
+        let_go_all(visit);
         set_stage(f, REPLACING);
         return pass(f, bb);
     }
@@ -303,7 +320,7 @@ void bs_asked_late(request_rec *r, const bs_slot_t *slot)
     if (r->main) {
         keep_late_answer_out_of_caches(r, visit);
     }
-    else if (slot->session->outage && !slot->anonymous) {
+    else if (!bs_slot_may_do_without(slot)) {
         ap_add_output_filter_handle(late_filter_rec, NULL, r, r->connection);
         visit->refusing = 1;            /* nobody else adds another one */
     }
@@ -424,12 +441,25 @@ static BS_RARE void finish(request_rec *r, bs_visit_t *visit)
     }
 }
 
+/** Locks that no brigade has met, or of late changes. */
+static BS_RARE void give_back(const bs_visit_t *visit)
+{
+    const bs_slot_t *slot;
+
+    for (slot = visit->slots; slot; slot = slot->next) {
+        bs_session_let_go_shortly(slot->session);
+    }
+}
+
 static int afterwards(request_rec *r)
 {
     bs_visit_t *visit = bs_visit_of(r);
 
     if (visit && !visit->refusing && !nothing_to_do(visit)) {
         finish(r, visit);
+    }
+    if (visit && visit->slots) {
+        give_back(visit);
     }
     return DECLINED;
 }

@@ -12,8 +12,6 @@
 #include "address.h"
 #include "parse.h"
 
-#define DEFAULT_WAIT   apr_time_from_sec(10)
-#define DEFAULT_LEASE  apr_time_from_sec(30)
 #define LONGEST        apr_time_from_sec((apr_time_t)400 * 24 * 3600)
 /* A request that waits occupies a worker. */
 #define LONGEST_WAIT   apr_time_from_sec(300)
@@ -104,8 +102,8 @@ const char *bs_set_lock(cmd_parms *cmd, void *dir, int argc, char *const argv[])
     const char *wrong = NULL;
     int i;
 
-    rule->wait = DEFAULT_WAIT;
-    rule->lease = DEFAULT_LEASE;
+    rule->wait = BS_LOCK_WAIT;
+    rule->lease = BS_LOCK_LEASE;
     rule->on = argc >= 1 && strcasecmp(argv[0], "on") == 0;
     if (!rule->on && (argc < 1 || strcasecmp(argv[0], "off") != 0)) {
         return apr_psprintf(cmd->pool, "BSessionLock takes Off or On, and then wait= and lease=, not "

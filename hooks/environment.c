@@ -260,7 +260,7 @@ static int export_session(request_rec *r, bs_prepared_t *prepared)
     if (bs_session_load(slot->session) == APR_SUCCESS) {
         export_to(r, prepared, slot->session);
     }
-    return !slot->session->outage || slot->anonymous;
+    return bs_slot_may_do_without(slot);
 }
 
 static bs_prepared_t *note_prepared(bs_visit_t *visit, request_rec *r)

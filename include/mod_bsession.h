@@ -42,7 +42,7 @@ struct server_rec;
 #define BSESSION_VERSION_STRING "0.1.0"
 
 /** Grows when members are added at the end of bsession_api_t. */
-#define BSESSION_API_VERSION 2
+#define BSESSION_API_VERSION 3
 
 /** The session of one request, as one place of the configuration sees it; or one that `open`
  *  gave. */
@@ -61,12 +61,17 @@ typedef struct bsession_t bsession_t;
  *                      replaced by a login then or less than 30 s before; this one's changes are
  *                      dropped, and its answer touches no cookie. `set` and its like do not know
  *                      yet: `save` says so
+ *     BSESSION_EBUSY   where the session is locked: another request has its lock, and did not give it
+ *                      back within wait=; or this one had it for longer than lease=, and may write
+ *                      nothing any more. The answer becomes a 503 while that is possible, but where
+ *                      `lock` said so
  *     anything else    the store could not be asked, or did not answer: an outage
  *
  * They change nothing unless they return APR_SUCCESS.
  */
 #define BSESSION_ELATE (APR_OS_START_USERERR + 7302)
 #define BSESSION_EGONE (APR_OS_START_USERERR + 7303)
+#define BSESSION_EBUSY (APR_OS_START_USERERR + 7305)
 
 /** Called for each key; return 0 to stop. */
 typedef int (bsession_each_t)(void *baton, const char *key, const char *value, apr_size_t len);
@@ -208,6 +213,21 @@ typedef struct {
                                       apr_status_t *statuses);
     /** Every entry of this cache, and nothing else in the store. */
     apr_status_t (*cache_clear)(bsession_cache_t *c);
+
+    /* ---- since version 3 ---- */
+
+    /**
+     * Has the session alone from here on, among all requests on all servers that lock it too, until
+     * `unlock`, the answer, `close` or the end. BSessionLock On does so by itself at the first use; its
+     * wait= (10s) and lease= (30s) hold here, too. What is read then is what the holder before left, and
+     * what this request had changed is put on that. APR_NOTFOUND: there is no record; `save` makes one.
+     * BSESSION_EBUSY: waited in vain, nothing is locked, and the session is as it was. Called again the
+     * lease begins anew, for those who work longer than that.
+     */
+    apr_status_t (*lock)(bsession_t *s);
+    /** Saves what was changed, as `save` does, since others would otherwise build on what was before;
+     *  and gives the lock back, whatever the save returns. Without a lock it does nothing. */
+    apr_status_t (*unlock)(bsession_t *s);
 } bsession_api_t;
 
 /*

@@ -16,7 +16,8 @@
  *     wait=FILE        makes FILE.here, waits for FILE    bucket=N     an error bucket
  *     flushonly        a brigade with nothing but FLUSH   late.CALL    at the end of the request
  *     big=K:N          sets a value of N bytes            pid          of this child
- *     read             the body that the client sent      facts  token   of the API, too
+ *     climb=K          gets a number, and sets one more
+ *     read             the body that the client sent      facts token lock unlock  of the API, too
  *     open=S/T/CALLS   outside of the request: store, token, calls separated by ";"; - is NULL
  *     cache=S/N/MS ..  the general cache, and ProbeSOCache: see probe_cache.c
  *     thread=S/T/CALLS the same in another thread         closing=S/T/CALLS  when the connection ends

@@ -24,6 +24,7 @@ const char *probe_status(apr_pool_t *pool, apr_status_t status)
     case APR_ENOTIMPL:   return "ENOTIMPL";
     case BSESSION_ELATE: return "ELATE";
     case BSESSION_EGONE: return "EGONE";
+    case BSESSION_EBUSY: return "EBUSY";
     default:             return apr_psprintf(pool, "outage(%d)", status);
     }
 }
@@ -207,6 +208,16 @@ static void call_incr(probe_t *p, char *arg)
                        : apr_psprintf(p->pool, "=%" APR_INT64_T_FMT, now);
 }
 
+/* Adds one as who knows no `incr` does. */
+static void call_climb(probe_t *p, char *arg)
+{
+    const char *value = p->bs->get(p->s, arg);
+    const char *next = apr_psprintf(p->pool, "%" APR_INT64_T_FMT, value ? apr_atoi64(value) + 1 : 1);
+    apr_status_t status = p->bs->set(p->s, arg, next);
+
+    p->result = status ? probe_status(p->pool, status) : apr_psprintf(p->pool, "=%s", next);
+}
+
 static void call_rotate(probe_t *p, char *arg)
 {
     p->result = probe_status(p->pool, p->bs->rotate(p->s));
@@ -220,6 +231,16 @@ static void call_destroy(probe_t *p, char *arg)
 static void call_save(probe_t *p, char *arg)
 {
     p->result = probe_status(p->pool, p->bs->save(p->s));
+}
+
+static void call_lock(probe_t *p, char *arg)
+{
+    p->result = probe_status(p->pool, p->bs->lock(p->s));
+}
+
+static void call_unlock(probe_t *p, char *arg)
+{
+    p->result = probe_status(p->pool, p->bs->unlock(p->s));
 }
 
 static void call_touch(probe_t *p, char *arg)
@@ -275,8 +296,8 @@ const probe_named_t probe_api_calls[] = {
     { "has", call_has }, { "count", call_count }, { "each", call_each }, { "set", call_set },
     { "setn", call_setn }, { "big", call_big }, { "add", call_add }, { "unset", call_unset },
     { "clear", call_clear }, { "pop", call_pop }, { "incr", call_incr },
-    { "rotate", call_rotate }, { "destroy", call_destroy }, { "save", call_save },
+    { "climb", call_climb }, { "rotate", call_rotate }, { "destroy", call_destroy }, { "save", call_save },
     { "touch", call_touch }, { "is_new", call_is_new }, { "created", call_created },
     { "expires", call_expires }, { "tag", call_tag },
-    { "facts", call_facts }, { "token", call_token }, { NULL, NULL }
+    { "lock", call_lock }, { "unlock", call_unlock }, { "facts", call_facts }, { "token", call_token }, { NULL, NULL }
 };
