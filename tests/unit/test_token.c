@@ -12,7 +12,7 @@
 
 #include "token.h"
 
-#define MANY 100000
+#define MANY 1000000
 
 /* ---- the operating system's generator, which here can be made to stumble ---- */
 
@@ -202,33 +202,83 @@ END_TEST
 
 /* ---- randomness ---- */
 
-static int compare16(const void *a, const void *b)
+static int compare_numbers(const void *a, const void *b)
 {
-    return memcmp(a, b, 16);
+    apr_uint64_t one = *(const apr_uint64_t *)a, other = *(const apr_uint64_t *)b;
+
+    return (one > other) - (one < other);
 }
 
-START_TEST(a_hundred_thousand_tokens_are_all_different)
+/* How often each value was seen at each place of the 32 bytes. */
+static void count_bytes(int seen[32][256], const bs_token_t *token)
 {
-    unsigned char (*halves)[16] = malloc(2 * MANY * sizeof(*halves));
     int i;
+
+    for (i = 0; i < 16; i++) {
+        seen[i][token->selector[i]]++;
+        seen[16 + i][token->verifier[i]]++;
+    }
+}
+
+/* Of 1,000,000 tosses of a coin half come up, give or take 500; 4,000 more or less are not seen once in
+ * a thousand million million tries. */
+static void each_bit_is_a_toss_of_a_coin(int seen[32][256])
+{
+    int i, value, bit;
+
+    for (i = 0; i < 32; i++) {
+        for (bit = 1; bit < 256; bit <<= 1) {
+            int ones = 0;
+
+            for (value = 0; value < 256; value++) {
+                ones += value & bit ? seen[i][value] : 0;
+            }
+            ck_assert_int_gt(ones, MANY / 2 - 4000);
+            ck_assert_int_lt(ones, MANY / 2 + 4000);
+        }
+    }
+}
+
+/* Half of a selector and half of a verifier stand for each token, all in one heap: neither may repeat the
+ * other either. */
+START_TEST(a_million_tokens_are_all_different)
+{
+    static int seen[32][256];
+    apr_uint64_t *halves = malloc(2 * MANY * sizeof(*halves));
+    int i, equal = 0, wrong = 0;
 
     ck_assert_ptr_nonnull(halves);
     for (i = 0; i < MANY; i++) {
         bs_token_t token;
+
+        wrong += bs_token_new(&token) != APR_SUCCESS;
+        memcpy(&halves[2 * i], token.selector, sizeof(*halves));
+        memcpy(&halves[2 * i + 1], token.verifier, sizeof(*halves));
+        count_bytes(seen, &token);
+    }
+    ck_assert_int_eq(wrong, 0);
+    qsort(halves, 2 * MANY, sizeof(*halves), compare_numbers);
+    for (i = 1; i < 2 * MANY; i++) {
+        equal += halves[i - 1] == halves[i];
+    }
+    free(halves);
+    ck_assert_int_eq(equal, 0);
+    each_bit_is_a_toss_of_a_coin(seen);
+}
+END_TEST
+
+START_TEST(new_tokens_print_and_parse)
+{
+    int i;
+
+    for (i = 0; i < 10000; i++) {
         char text[BS_TOKEN_TEXT_SIZE];
+        bs_token_t token;
 
         ck_assert_int_eq(bs_token_new(&token), APR_SUCCESS);
         bs_token_text(&token, text);
         ck_assert(parses(text, strlen(text)));
-        memcpy(halves[2 * i], token.selector, 16);
-        memcpy(halves[2 * i + 1], token.verifier, 16);
     }
-    /* Selectors and verifiers in one heap: neither may repeat the other either. */
-    qsort(halves, 2 * MANY, sizeof(*halves), compare16);
-    for (i = 1; i < 2 * MANY; i++) {
-        ck_assert(compare16(halves[i - 1], halves[i]) != 0);
-    }
-    free(halves);
 }
 END_TEST
 
@@ -409,7 +459,8 @@ Suite *token_suite(void)
     tcase_add_test(tests, any_other_byte_is_refused_or_another_token);
     tcase_add_test(tests, any_bit_flipped_is_refused_or_another_token);
     tcase_add_test(tests, the_last_character_has_one_form);
-    tcase_add_test(tests, a_hundred_thousand_tokens_are_all_different);
+    tcase_add_test(tests, a_million_tokens_are_all_different);
+    tcase_add_test(tests, new_tokens_print_and_parse);
     tcase_add_test(tests, a_new_verifier_leaves_the_selector);
     tcase_add_test(tests, revisions_fill_52_bits);
     tcase_add_test(tests, an_interrupted_or_short_answer_is_asked_again);
