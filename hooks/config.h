@@ -35,6 +35,7 @@ typedef struct {
     apr_array_header_t *places;     /* of bs_place_t: what check_config looks at again */
     bsession_services_t services;
     const bs_keys_t    *cache_seal; /* what entries of the general cache are sealed with, or NULL */
+    struct bs_guesses_t *guesses;   /* NULL before post_config, and where nobody wants sessions */
 } bs_stores_t;
 
 /* ---- a place: Directory, Location, .htaccess ---- */

@@ -19,6 +19,7 @@
 #include "http_main.h"
 #include "unixd.h"
 
+#include "guesses.h"
 #include "lifecycle.h"
 #include "log.h"
 #include "secrets.h"
@@ -225,6 +226,9 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
         if (bs_open_store(store, main_server, pconf) != APR_SUCCESS) {
             return HTTP_INTERNAL_SERVER_ERROR;
         }
+    }
+    if (is_wanted(stores) && bs_guesses_open(stores, main_server, pconf) != APR_SUCCESS) {
+        return HTTP_INTERNAL_SERVER_ERROR;
     }
     bs_sweep_start(main_server, pconf);
     return OK;

@@ -5,6 +5,8 @@
 #include "apr_hooks.h"
 #include "apr_optional_hooks.h"
 
+#include "guesses.h"
+
 /* What APR keeps for each listener. The four events are alike: one of them stands for all. */
 #define BS_DECLARE(type) type
 APR_DECLARE_EXTERNAL_HOOK(bsession, BS, void, bsession_created, (bsession_t *s, request_rec *r))
@@ -49,6 +51,9 @@ static void tell(void *watcher, bs_event_t event)
     bs_slot_t *slot = watcher;
     int i;
 
+    if (event == BS_UNKNOWN_TOKENS && slot->request) {
+        bs_guesses_count(slot->request, slot->session);
+    }
     for (i = 0; of[event] && i < of[event]->count; i++) {
         const event_listener_t *listener = of[event]->list;
 
@@ -59,10 +64,8 @@ static void tell(void *watcher, bs_event_t event)
 void bs_lifecycle_watch(bs_slot_t *slot, request_rec *r)
 {
     slot->request = r;
-    if (created.count || rotated.count || destroyed.count || expired.count) {
-        slot->session->watch = tell;
-        slot->session->watcher = slot;
-    }
+    slot->session->watch = tell;
+    slot->session->watcher = slot;
 }
 
 int bs_lifecycle_ask_savers(request_rec *r)

@@ -35,6 +35,7 @@ static Suite *(*const suites[])(void) = {
     session_lock_suite,
     session_move_suite,
     binding_suite,
+    guess_suite,
     cache_suite,
     cache_clear_suite,
     cache_broken_suite,

@@ -37,6 +37,7 @@ Suite *session_life_suite(void);
 Suite *session_lock_suite(void);
 Suite *session_move_suite(void);
 Suite *binding_suite(void);
+Suite *guess_suite(void);
 Suite *cache_suite(void);
 Suite *cache_clear_suite(void);
 Suite *cache_broken_suite(void);
