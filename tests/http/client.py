@@ -51,13 +51,19 @@ class Answer:
 class Client:
     """A visitor: keeps cookies as a browser does, but for their Secure."""
 
-    def __init__(self, server, host=None, port=None, keep=False):
+    def __init__(self, server, host=None, port=None, keep=False, address="127.0.0.1", source=None):
         self.server = server
+        self.address = address
+        self.source = source            # an address of ours to come from
         self.host = host
         self.port = port or server.port
         self.jar = {}
         self.keep = keep
         self.connection = None
+
+    def _connect(self, timeout):
+        return http.client.HTTPConnection(self.address, self.port, timeout=timeout,
+                                          source_address=self.source and (self.source, 0))
 
     def request(self, method, path, body=None, headers=(), cookies=True, timeout=30):
         sent = dict(headers)
@@ -66,7 +72,7 @@ class Client:
         if self.host and "Host" not in sent:
             sent["Host"] = self.host
         self.server.confidential.request(path, body, sent.get("Cookie", ""))
-        c = self.connection or http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        c = self.connection or self._connect(timeout)
         try:
             c.request(method, path, body, sent)
             raw = c.getresponse()
