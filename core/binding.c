@@ -8,6 +8,7 @@
 
 #include "address.h"
 #include "log.h"
+#include "mod_bsession.h"
 
 static const char *const names[BS_BINDS] = {
     [BS_BIND_UA] = "User-Agent", [BS_BIND_IP] = "address", [BS_BIND_TLS] = "client certificate"
@@ -86,24 +87,29 @@ static const char *what_differs(const bs_session_t *s, unsigned kinds, apr_statu
     return differs;
 }
 
-/** Of one whose record cannot be removed nothing is read, either. */
-static void end_it(bs_session_t *s)
+/** What became of it, for the log. It waits for no lock: whoever has that, this request has no right to
+ *  the session. Of one whose record cannot be removed nothing is read, either. */
+static const char *end_it(bs_session_t *s)
 {
-    if (bs_session_destroy(s) == APR_SUCCESS) {
-        s->had_record = 0;
-    }
-    else if (s->outage) {
-        static const bsession_fields_t none;
+    static const bsession_fields_t none;
+    apr_status_t status = bs_session_end(s);
 
-        bs_table_adopt(&s->table, &none);
-        s->state = BS_OUTAGE;
+    if (status == APR_SUCCESS) {
+        s->had_record = 0;
+        return "is ended";
     }
+    if (status == BSESSION_EGONE) {
+        return "has a new token meanwhile, and goes on with that";
+    }
+    bs_table_adopt(&s->table, &none);
+    s->state = BS_OUTAGE;
+    return "cannot be ended now, and is not used";
 }
 
 int bs_binding_admits(bs_session_t *s, const bs_bind_rule_t *rule)
 {
+    const char *differs, *outcome = "goes on";
     apr_status_t status = APR_SUCCESS;
-    const char *differs;
     char tag[BS_TAG_SIZE];
 
     differs = s->shown ? what_differs(s, rule->kinds, &status) : NULL;
@@ -116,12 +122,13 @@ int bs_binding_admits(bs_session_t *s, const bs_bind_rule_t *rule)
         return 1;
     }
     bs_key_tag(&s->key, tag);
-    bs_log(s->where, BS_LOG_WARNING, "session %s is used from another %s than it was begun or last logged "
-           "in from: its token may be stolen (BSessionBind); the session %s", tag, differs,
-           rule->revoke ? "is ended" : "goes on");
     if (rule->revoke) {
-        end_it(s);
+        outcome = end_it(s);
     }
+    bs_log(s->where, BS_LOG_WARNING, "session %s is used from another %s than it was begun or last "
+           "logged in from: its token may be stolen (BSessionBind); the session %s", tag, differs,
+           outcome);
+    bs_session_tell(s);
     return !rule->revoke;
 }
 

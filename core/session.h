@@ -196,6 +196,8 @@ apr_status_t  bs_session_update(bs_session_t *s, apr_time_t deadline);
 apr_status_t  bs_session_rebase(bs_session_t *s, apr_time_t deadline);
 /** Says in `noting` and `renewing` what timed rotation asks for, as the record is now. */
 void          bs_session_plan_upkeep(bs_session_t *s);
+/** While PRESENT, whoever has its lock: the record goes, and its cookie. To be told: bs_session_tell(). */
+apr_status_t  bs_session_end(bs_session_t *s);
 /** The end of what this request's token may speak for, in both stores. */
 apr_status_t  bs_session_remove(bs_session_t *s, apr_time_t deadline);
 /** Somebody came with the token of s->suspect, and with none that is good. */

@@ -372,6 +372,27 @@ apr_status_t bs_session_save(bs_session_t *s, apr_time_t deadline)
 
 /* ---- the end of a session ---- */
 
+apr_status_t bs_session_end(bs_session_t *s)
+{
+    static const bsession_fields_t none;
+    apr_status_t status = bs_session_remove(s, apr_time_now() + s->terms.store->timeout);
+
+    if (status == BSESSION_EGONE) {
+        bs_session_lose(s);
+        return status;
+    }
+    if (status != APR_SUCCESS && status != APR_NOTFOUND) {
+        return bs_session_failed(s, status);
+    }
+    s->state = BS_ABSENT;
+    s->cookie = s->headers_gone ? BS_COOKIE_KEEP : BS_COOKIE_DELETE;
+    s->record.fields = none;
+    bs_table_adopt(&s->table, &none);
+    bs_session_let_go(s, 0);
+    bs_session_happened(s, BS_DESTROYED);
+    return APR_SUCCESS;
+}
+
 apr_status_t bs_session_destroy(bs_session_t *s)
 {
     static const bsession_fields_t none;
@@ -385,19 +406,10 @@ apr_status_t bs_session_destroy(bs_session_t *s)
         return status;
     }
     if (s->state == BS_PRESENT) {
-        status = bs_session_remove(s, apr_time_now() + s->terms.store->timeout);
-        if (status == BSESSION_EGONE) {
-            bs_session_lose(s);
+        status = bs_session_end(s);
+        if (status != APR_SUCCESS) {
             return status;
         }
-        if (status != APR_SUCCESS && status != APR_NOTFOUND) {
-            return bs_session_failed(s, status);
-        }
-        s->state = BS_ABSENT;
-        s->cookie = s->headers_gone ? BS_COOKIE_KEEP : BS_COOKIE_DELETE;
-        s->record.fields = none;
-        bs_session_let_go(s, 0);
-        bs_session_happened(s, BS_DESTROYED);
     }
     bs_table_adopt(&s->table, &none);
     s->rotating = s->prolonging = 0;

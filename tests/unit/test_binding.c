@@ -159,6 +159,49 @@ START_TEST(one_that_cannot_be_ended_is_not_read_either)
     ck_assert_int_eq(s->table.fields.count, 0);
     bed_is(bed_set(s, "a", "2"), BED_OUTAGE);
     ck_assert_int_eq(s->cookie, BS_COOKIE_KEEP);
+    ck_assert_ptr_nonnull(strstr(bed_last_line(), "cannot be ended now"));
+}
+END_TEST
+
+/* Whoever holds its lock: he who is refused neither waits nor takes it. */
+START_TEST(it_is_ended_without_its_lock)
+{
+    bs_session_t *holder, *s;
+    bs_token_t token;
+
+    tie(UA, 32, 1);
+    token = begin(&ann);
+    bed_terms.lock.on = 1;
+    bed_terms.lock.wait = apr_time_from_sec(60);
+    bed_terms.lock.lease = apr_time_from_sec(600);
+    holder = visit(&ann, &token);
+    bed_is(bs_session_load(holder), APR_SUCCESS);
+    s = visit(&thief, &token);
+    bed_is(bs_session_load(s), APR_NOTFOUND);
+    ck_assert_ptr_null(bed_stored(&token));
+    bed_is(bed_set(holder, "a", "2"), APR_SUCCESS);
+    bed_is(bs_session_save(holder, 0), BSESSION_EGONE);
+}
+END_TEST
+
+/* BSessionRotate gives out new tokens, and ties to nothing else. */
+START_TEST(a_timed_rotation_ties_to_nothing_new)
+{
+    bs_token_t token;
+    bs_session_t *s;
+
+    tie(UA, 32, 0);
+    token = begin(&ann);
+    s = visit(&thief, &token);
+    bed_is(bs_session_load(s), APR_SUCCESS);
+    ck_assert_int_eq(bed_lines(), 1);
+    s->renewing = 1;
+    bed_is(bs_session_save(s, 0), APR_SUCCESS);
+    ck_assert_int_ne(memcmp(s->token.verifier, token.verifier, BS_VERIFIER_SIZE), 0);
+    bed_is(bs_session_load(visit(&ann, &s->token)), APR_SUCCESS);
+    ck_assert_int_eq(bed_lines(), 1);
+    bed_is(bs_session_load(visit(&thief, &s->token)), APR_SUCCESS);
+    ck_assert_int_eq(bed_lines(), 2);
 }
 END_TEST
 
@@ -417,6 +460,8 @@ Suite *binding_suite(void)
     tcase_add_test(tests, after_that_the_request_may_begin_another);
     tcase_add_test(tests, with_log_it_goes_on);
     tcase_add_test(tests, one_that_cannot_be_ended_is_not_read_either);
+    tcase_add_test(tests, it_is_ended_without_its_lock);
+    tcase_add_test(tests, a_timed_rotation_ties_to_nothing_new);
     tcase_add_test(tests, a_login_at_that_moment_is_not_ended);
     tcase_add_test(tests, a_login_ties_it_anew);
     tcase_add_test(tests, a_login_elsewhere_ties_it_anew);
