@@ -128,7 +128,7 @@ static void obey_line(request_rec *r, bs_session_t *s, int order, const char *li
 {
     apr_array_header_t *pairs;
     const char *wrong = bs_write_back_parse(&pairs, line, orders[order].form, r->pool);
-    int i;
+    int i, over = 0;
 
     if (wrong) {
         ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r, "a %s header is dropped: %s",
@@ -142,9 +142,14 @@ static void obey_line(request_rec *r, bs_session_t *s, int order, const char *li
         if (s->outage) {
             return;                     /* said by the store's own line; the commit decides */
         }
-        if (status != APR_SUCCESS) {
+        over += status == APR_ENOSPC;
+        if (status != APR_SUCCESS && (status != APR_ENOSPC || over == 1)) {
             complain(r, order, pair, status);
         }
+    }
+    if (over > 1) {
+        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "nor were %d more of this %s, for the same reason",
+                      over - 1, orders[order].name);
     }
 }
 

@@ -136,6 +136,31 @@ def test_over_the_limit_nothing_changes(client):
     assert client.results("count", "get=a") == ["5", "=1"]
 
 
+@pytest.mark.parametrize("mine, theirs", [(["big=b:600"], ["big=c:600"]),
+                                          (["set=b:1", "set=c:1"], ["set=d:1", "set=e:1", "set=f:1"])],
+                         ids=["size", "keys"])
+def test_two_requests_that_together_exceed(server, client, mine, theirs):
+    """Each alone is within the limit. The later one's changes are dropped, its login with them, and its answer
+    is not changed."""
+    client.results("set=a:1")
+    gate, twin, token = Gate(server), client.twin(), client.token
+    server.expect("bsession:warn.*over BSessionLimit")
+    before = server.log().count("over BSessionLimit")
+    with gate.passing(twin, *mine, "rotate", gate.call):
+        assert client.results(*theirs) == ["ok"] * len(theirs)
+    assert gate.answer.status == 200 and gate.answer.cookies == []
+    assert server.log().count("over BSessionLimit") == before + 1
+    assert client.token == token
+    assert client.results("has=b", "get=a", "count") == ["no", "=1", str(1 + len(theirs))]
+
+
+def test_a_full_session_can_log_in(client):
+    client.results("set=a:1", "set=b:1", "set=c:1", "set=d:1", "set=user:none")
+    old = client.token
+    assert client.results("rotate", "set=user:ann", "set=more:1") == ["ok", "ok", "ENOSPC"]
+    assert client.token != old and client.results("get=user", "count") == ["=ann", "5"]
+
+
 def test_a_large_value(client):
     assert client.results("big=b:100000", at="/large") == ["ok"]
     assert client.results("get=b", at="/large") == ["=" + "b" * 100000]
