@@ -124,7 +124,8 @@ class Server:
     """An httpd with its files below `work`/`name`; stopped where a `with` block ends."""
 
     def __init__(self, work, name, mpm, bench, extra="", here=""):
-        self.root = pathlib.Path(work) / name
+        # of one length for all, since httpd walks along the path of each file it serves
+        self.root = pathlib.Path(work) / name.ljust(24, "_")
         self.port = free_port()
         self.process = None
         self.beside = None          # a beside.Php, started and stopped with it
