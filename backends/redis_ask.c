@@ -69,12 +69,12 @@ static apr_status_t ask_add(ask_t *ask, const redis_command_t *command, bsession
  *  been replaced meanwhile, and then nobody waits for it any longer. */
 static apr_status_t ask_listen(ask_t *ask, bsession_call_t *call)
 {
-    apr_time_t until = apr_time_now() + ASK_SILENCE;
+    apr_time_t until;
 
     if (ask->asking || !redis_topology_can_change(ask->topology)) {
         return APR_SUCCESS;
     }
-    for (; until < call->deadline; until = apr_time_now() + ASK_SILENCE) {
+    while ((until = apr_time_now() + ASK_SILENCE) < call->deadline) {
         if (redis_link_hears(ask->link, until)) {
             break;
         }

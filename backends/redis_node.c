@@ -74,7 +74,9 @@ static int node_wait_for_link(redis_node_t *node, apr_time_t deadline)
 
     apr_thread_mutex_lock(node->lock);
     while (node->in_use >= node->most && (left = deadline - apr_time_now()) > 0) {
+        node->waiting++;
         apr_thread_cond_timedwait(node->given_back, node->lock, left);
+        node->waiting--;
     }
     is_free = node->in_use < node->most;
     node->in_use += is_free;
@@ -86,7 +88,9 @@ static void node_give_back(redis_node_t *node)
 {
     apr_thread_mutex_lock(node->lock);
     node->in_use--;
-    apr_thread_cond_signal(node->given_back);
+    if (node->waiting) {
+        apr_thread_cond_signal(node->given_back);
+    }
     apr_thread_mutex_unlock(node->lock);
 }
 

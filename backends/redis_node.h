@@ -18,7 +18,7 @@ typedef struct {
     redis_address_t     address;
     apr_reslist_t      *links;
     int                 most;               /* so many of them, in use or not */
-    int                 in_use;             /* under the lock */
+    int                 in_use, waiting;    /* under the lock */
     apr_thread_mutex_t *lock;
     apr_thread_cond_t  *given_back;         /* one of them was */
     /* The topology's, and under its lock. */

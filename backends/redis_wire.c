@@ -183,14 +183,14 @@ apr_status_t redis_wire_read(redis_wire_t *wire, char *to, apr_size_t *len, apr_
 }
 
 /** OpenSSL wants the same bytes again where it could not write them, and so do we. */
-static apr_status_t wire_write_some(redis_wire_t *wire, const char *from, apr_size_t *len)
+static apr_status_t wire_write_some(redis_wire_t *wire, const char *from, apr_size_t *len, int flags)
 {
     int most = *len > 1 << 20 ? 1 << 20 : (int)*len;
     apr_ssize_t done;
 
     wire_forget_errors(wire);
     done = wire->tls ? SSL_write(wire->tls, from, most)
-                     : send(wire->fd, from, (apr_size_t)most, MSG_NOSIGNAL);
+                     : send(wire->fd, from, (apr_size_t)most, MSG_NOSIGNAL | flags);
     *len = done > 0 ? (apr_size_t)done : 0;
     return wire_status(wire, done);
 }
@@ -198,20 +198,23 @@ static apr_status_t wire_write_some(redis_wire_t *wire, const char *from, apr_si
 apr_status_t redis_wire_write(redis_wire_t *wire, const char *from, apr_size_t len,
                               apr_time_t deadline)
 {
+    apr_status_t status = APR_SUCCESS, late;
+
     wire->wants = 0;
     while (len) {
         apr_size_t some = len;
-        apr_status_t status = wire_wait_until(wire, deadline);
 
-        if (status == APR_SUCCESS) {
-            status = wire_write_some(wire, from, &some);
-        }
+        /* mostly there is room, and the clock need not be looked at */
+        status = wire_write_some(wire, from, &some, status == APR_SUCCESS ? MSG_DONTWAIT : 0);
         if (status == APR_SUCCESS) {
             from += some;
             len -= some;
         }
         else if (status != APR_EAGAIN) {
             return status;
+        }
+        if (len && (late = wire_wait_until(wire, deadline)) != APR_SUCCESS) {
+            return late;
         }
     }
     wire->wants = POLLIN;               /* the answer is not there yet: to look would be in vain */
