@@ -152,7 +152,7 @@ typedef struct {
 typedef enum {
     BSESSION_CREATE = 1,            /**< APR_EEXIST if a live record is there */
     BSESSION_MERGE,                 /**< apply `changes` to what is stored, in place, if the epoch is
-                                         record->epoch; or, where the store cannot do that, store
+                                         record->epoch, and leave the meta that is there; or, where the store cannot do that, store
                                          `record` if the stored revision is `base`, and answer
                                          APR_EMISMATCH otherwise: the core merges and asks again */
     BSESSION_REPLACE,               /**< store `record` only if the stored revision is `base` */

@@ -260,6 +260,27 @@ START_TEST(a_merge_on_an_old_base)
 }
 END_TEST
 
+/* A new token, say, is in the meta that was stored meanwhile: the old one does not come back. */
+START_TEST(a_merge_on_an_old_base_keeps_the_meta)
+{
+    bsession_key_t key = contract_created(contract_record("a", "1", NULL), 100);
+    bsession_record_t *theirs = contract_record("a", "1", NULL);
+    bsession_record_t *both = contract_record("a", "1", "ours", "y", NULL);
+    bsession_change_t change = set("ours", "y");
+    bsession_saved_t saved;
+    apr_status_t status;
+
+    theirs->meta = both->meta = contract_bytes("another one");
+    contract_is(contract_save(BSESSION_REPLACE, &key, 100, theirs), APR_SUCCESS);
+    status = contract_merge(&key, 100, contract_record("a", "1", "ours", "y", NULL), &change, 1, &saved);
+    if (status != APR_SUCCESS) {
+        contract_is(status, APR_EMISMATCH);
+        contract_is(contract_merge(&key, 101, both, &change, 1, &saved), APR_SUCCESS);
+    }
+    contract_holds(&key, both, 102);
+}
+END_TEST
+
 /* A login rotates with a REPLACE under the next epoch; what was loaded before may change
  * nothing. */
 START_TEST(a_merge_of_an_older_epoch_is_refused)
@@ -324,6 +345,7 @@ TCase *contract_merge_case(void)
     tcase_add_test(tests, an_increment_of_what_is_no_number);
     tcase_add_test(tests, a_merge_in_place_returns_the_numbers);
     tcase_add_test(tests, a_merge_on_an_old_base);
+    tcase_add_test(tests, a_merge_on_an_old_base_keeps_the_meta);
     tcase_add_test(tests, a_merge_of_an_older_epoch_is_refused);
     tcase_add_test(tests, a_merge_keeps_life_and_meta);
     tcase_add_test(tests, merges_go_on_from_the_revision_they_return);
