@@ -303,3 +303,29 @@ def test_a_session_that_moves(start):
     assert rotated(client).results == ["=1"]
     assert client.results("load", at="/before") == ["NOTFOUND"]
     assert client.results("get=a") == ["=1"] and old.results("get=a") == ["=1"]
+
+
+def test_a_token_of_an_older_secret(start):
+    """Also where BSessionRotate is Off: the first use replaces it, as a timed rotation does, and then the old
+    secret can go."""
+    old, new = "an old secret that is long enough to be one", "a new secret that is long enough to be one"
+
+    def secrets(*words):
+        (server.dir / "words").write_text("BSessionSecret " + " ".join(f'"{w}"' for w in words) + "\n")
+    server = start(on() + "Include {dir}/words\n",
+                   prepare=lambda s: (s.dir / "words").write_text(f'BSessionSecret "{old}"\n'))
+    client = server.client()
+    client.results("set=a:1")
+    assert client.probe("get=a").cookies == []
+    before = client.twin()
+    secrets(new, old)
+    server.graceful()
+    answer = client.probe("get=a")
+    assert answer.results == ["=1"] and len(answer.cookies) == 1
+    answer = before.probe("get=a")
+    assert answer.results == ["=1"] and answer.cookies == []
+    assert client.probe("get=a").cookies == []
+    secrets(new)
+    server.graceful()
+    assert client.results("get=a") == ["=1"]
+    assert before.results("get=a") == ["-"]
