@@ -22,6 +22,7 @@ const bsession_provider_t *provider;
 bsession_backend_t        *backend;
 apr_pool_t                *pool;
 
+static int                 sealed;      /* the cases that are made now are about sealed records */
 static bsession_call_t     last_call;
 static apr_pool_t         *process;     /* what the store was opened with */
 static pid_t               first;       /* the process that opened it */
@@ -52,7 +53,12 @@ TCase *contract_case(const char *name)
 {
     TCase *tests = tcase_create(name);
 
-    tcase_add_checked_fixture(tests, contract_setup, contract_teardown);
+    if (sealed) {
+        tcase_add_checked_fixture(tests, contract_seal_setup, contract_seal_teardown);
+    }
+    else {
+        tcase_add_checked_fixture(tests, contract_setup, contract_teardown);
+    }
     tcase_set_timeout(tests, 60);
     return tests;
 }
@@ -325,6 +331,19 @@ static const char *contract_open(const char *url, int count, char **words)
     return sentence;
 }
 
+static Suite *suite_of(const char *what, const char *url)
+{
+    Suite *suite = suite_create(apr_pstrcat(process, what, url, NULL));
+
+    suite_add_tcase(suite, contract_save_case());
+    suite_add_tcase(suite, contract_merge_case());
+    suite_add_tcase(suite, contract_life_case());
+    suite_add_tcase(suite, contract_values_case());
+    suite_add_tcase(suite, contract_scan_case());
+    suite_add_tcase(suite, contract_many_case());
+    return suite;
+}
+
 int main(int argc, char **argv)
 {
     const char *sentence;
@@ -344,14 +363,11 @@ int main(int argc, char **argv)
         fprintf(stderr, "%s: %s\n", argv[1], sentence);
         return EXIT_FAILURE;
     }
-    suite = suite_create(apr_pstrcat(process, "contract ", argv[1], NULL));
-    suite_add_tcase(suite, contract_save_case());
-    suite_add_tcase(suite, contract_merge_case());
-    suite_add_tcase(suite, contract_life_case());
-    suite_add_tcase(suite, contract_values_case());
-    suite_add_tcase(suite, contract_scan_case());
-    suite_add_tcase(suite, contract_many_case());
-    runner = srunner_create(suite);
+    runner = srunner_create(suite_of("contract ", argv[1]));
+    sealed = 1;
+    suite = suite_of("sealed contract ", argv[1]);
+    suite_add_tcase(suite, contract_seal_case());
+    srunner_add_suite(runner, suite);
     srunner_run_all(runner, CK_ENV);
     failed = srunner_ntests_failed(runner);
     srunner_free(runner);

@@ -5,8 +5,8 @@
  * @brief The words the contract suite is written in: one store, and the five verbs said briefly.
  *
  * Every sentence of bsession_provider.h that a caller can see is tested here, against whichever
- * store the command line names. A store that merges in place and one that compares revisions both
- * pass.
+ * store the command line names, and once more with sealed records (contract_seal.c). A store that merges
+ * in place and one that compares revisions both pass.
  */
 #ifndef BS_TEST_CONTRACT_H
 #define BS_TEST_CONTRACT_H
@@ -27,6 +27,13 @@ extern apr_pool_t                *pool;         /* of the running test */
 void contract_setup(void);
 void contract_teardown(void);
 
+/** The store itself, where what is tested has a seal before it. */
+extern const bsession_provider_t *contract_plain;
+
+/** The same with a seal before the store. */
+void contract_seal_setup(void);
+void contract_seal_teardown(void);
+
 /** One test case with a pool and a child's set-up. */
 TCase *contract_case(const char *name);
 
@@ -36,6 +43,7 @@ TCase *contract_life_case(void);
 TCase *contract_values_case(void);
 TCase *contract_scan_case(void);
 TCase *contract_many_case(void);
+TCase *contract_seal_case(void);
 
 bsession_key_t     contract_key(char space);
 apr_uint64_t       contract_revision(void);
