@@ -10,6 +10,10 @@ FILE = "/hello.txt"
 
 BSESSION = "LoadModule bsession_module {build}/.libs/mod_bsession.so\n"
 
+SEALED = """\
+BSessionSecret a-secret-of-the-bench-of-32-bytes-or-more
+"""
+
 REDIS = BSESSION + """\
 LoadModule bsession_redis_module {build}/.libs/mod_bsession_redis.so
 BSessionStore default """
@@ -215,7 +219,12 @@ ROWS = [
         instructions=6000, ratio=0.93),
     Row("read-turns", "the same, two visitors in turn on the connection", BSESSION, ENV, seeded=True,
         visitors=2, instructions=6000),
+    Row("sealed-read", "memory, sealed: five keys into the environment", BSESSION + SEALED, ENV,
+        seeded=True, instructions=12000),
+    Row("sealed-turns", "the same, two visitors in turn on the connection", BSESSION + SEALED, ENV,
+        seeded=True, visitors=2, instructions=12000),
     Row("write", "memory: one of five keys changed", BSESSION, ENV, "/write", True),
+    Row("sealed-write", "memory, sealed: one of five keys changed", BSESSION + SEALED, ENV, "/write", True),
     Row("cookie-read", "mod_session_cookie: five keys into the environment", SESSION + IN_COOKIE,
         SESSION_HERE, seeded=True),
     # It makes its key anew for each cookie, in 4096 rounds of PBKDF2.
