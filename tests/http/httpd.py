@@ -31,7 +31,7 @@ HARMLESS = [
     r"AH01873:", r"AH01882:",           # mod_ssl: no session cache; which OpenSSL it was built with
     r"AH01906:", r"AH01909:",           # a certificate that a test made
     r"AH03092:", r"AH03093:",           # a connection was to be kept, or to linger, and httpd stops
-    r"AH01243:",                        # mod_cgid: a daemon's end and the next one's start meet, in quick restarts
+    r"AH0124[34]:",                     # mod_cgid: a daemon's end and the next one's start meet, in quick restarts
 ]
 
 MODULES = ["authz_core", "mime", "dir", "alias", "env", "setenvif", "headers"]
@@ -130,6 +130,8 @@ class Httpd:
     was told of, for a configuration that has others beside it), `{dir}`, `{port}`, `{docs}`, `{cgi}`
     in it are replaced."""
 
+    cgi_by_default = None               # else what the MPM wants
+
     def __init__(self, build, config, mods=(), ports=1, main="", mpm_config="", cgi=None, implied=False,
                  env=None):
         self.build = build
@@ -140,7 +142,7 @@ class Httpd:
         self.mpm_config = mpm_config
         self.env = env or {}            # more of its environment
         self.implied = implied          # the store that is there when no line says which is what it is about
-        self.cgi_module = cgi or ("cgi" if build.mpm == "prefork" else "cgid")
+        self.cgi_module = cgi or self.cgi_by_default or ("cgi" if build.mpm == "prefork" else "cgid")
         self.process = None
         self.confidential = Confidential()
         self.expected = []
