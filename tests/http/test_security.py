@@ -57,6 +57,13 @@ def secretive(start):
     return start(SECRET + CONFIG, mods=["rewrite"], prepare=prepare)
 
 
+@pytest.fixture(autouse=True)
+def guesses_are_said(server, secretive):
+    """Strangers come from one address here, of which the log says so once they are many."""
+    for each in server, secretive:
+        each.expect("session tokens that open nothing came from 127.0.0.1")
+
+
 # -- lives
 
 @pytest.mark.parametrize("at", ["/idle", "/absolute"])
