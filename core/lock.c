@@ -10,16 +10,21 @@
 #define FIRST_PAUSE   apr_time_from_msec(1)
 #define LONGEST_PAUSE apr_time_from_msec(50)
 
+static int same_bytes(const bs_lock_t *lock, const bsession_key_t *of)
+{
+    return memcmp(lock->key.bytes, of->bytes, sizeof of->bytes) == 0;
+}
+
 int bs_lock_is_of(const bs_lock_t *lock, const bsession_key_t *of)
 {
-    return lock->state == BS_LOCK_HELD
-           && memcmp(lock->key.bytes, of->bytes, sizeof of->bytes) == 0;
+    return lock->state == BS_LOCK_HELD && same_bytes(lock, of);
 }
 
 static apr_status_t save(bs_lock_t *lock, const bs_caller_t *caller, bsession_save_mode_t mode,
                          apr_time_t until)
 {
-    bsession_record_t record = { .expires = until, .meta = { (const char *)lock->mark, BS_MARK_SIZE } };
+    bsession_bytes_t mark = { (const char *)lock->mark, BS_MARK_SIZE };
+    bsession_record_t record = { .expires = until, .meta = mark };
     bsession_save_t wanted = { .mode = mode, .base = lock->revision, .record = &record };
     bsession_saved_t saved = { 0 };
     apr_status_t status = bs_store_save(lock->store, caller, &lock->key, &wanted, &saved);
@@ -44,7 +49,8 @@ static apr_status_t look(bs_lock_t *lock, const bs_caller_t *caller)
     if (status != APR_SUCCESS) {
         return status;
     }
-    if (record.meta.len != BS_MARK_SIZE || memcmp(record.meta.data, lock->mark, BS_MARK_SIZE) != 0) {
+    if (record.meta.len != BS_MARK_SIZE
+        || memcmp(record.meta.data, lock->mark, BS_MARK_SIZE) != 0) {
         return BSESSION_EBUSY;
     }
     lock->state = BS_LOCK_HELD;
@@ -61,7 +67,7 @@ static apr_status_t begin(bs_lock_t *lock, bs_store_t *store, const bs_caller_t 
 {
     apr_status_t status;
 
-    if (lock->state == BS_LOCK_PERHAPS && memcmp(lock->key.bytes, of->bytes, sizeof of->bytes) == 0) {
+    if (lock->state == BS_LOCK_PERHAPS && same_bytes(lock, of)) {
         return APR_SUCCESS;
     }
     bs_lock_drop(lock, caller);
@@ -135,7 +141,7 @@ apr_status_t bs_lock_keep(bs_lock_t *lock, const bs_caller_t *caller, const bs_l
     }
     end = end > until ? end : until;
     status = save(lock, caller, BSESSION_REPLACE, end);
-    if (status == APR_EMISMATCH) {              /* a renewal whose answer was lost, or another one */
+    if (status == APR_EMISMATCH) {      /* a renewal whose answer was lost, or another one's */
         status = bs_lock_check(lock, caller);
         if (status == APR_SUCCESS) {
             status = save(lock, caller, BSESSION_REPLACE, end);

@@ -5,10 +5,10 @@
  * @brief A lease on a record: who holds it has that record for himself, on all servers that share
  *        the store.
  *
- * A lease is a record of its own, with the same 16 bytes for a key in the space 'l', the mark of its
- * holder, and a life. Whoever creates it has it. It is given back by its removal at its revision; one
- * whose holder died ends by itself, and nobody takes it before. Revisions begin at random, so that a
- * late removal meets no other one's lease.
+ * A lease is a record of its own, with the same 16 bytes for a key in the space 'l', the mark of
+ * its holder, and a life. Whoever creates it has it. It is given back by its removal at its
+ * revision; one whose holder died ends by itself, and nobody takes it before. Revisions begin at
+ * random, so that a late removal meets no other one's lease.
  *
  *     FREE ──take──> HELD ──keep──> HELD
  *                     │ └──drop──> FREE
@@ -41,8 +41,8 @@ typedef struct {
 /** Whether it is held, and is this record's. */
 int          bs_lock_is_of(const bs_lock_t *lock, const bsession_key_t *of);
 
-/** Waits for rule->wait while another one has it, and then BSESSION_EBUSY. caller->deadline is of no
- *  account: each call has the store's own time-out. */
+/** Waits for rule->wait while another one has it, and then BSESSION_EBUSY. caller->deadline is of
+ *  no account: each call has the store's own time-out. */
 apr_status_t bs_lock_take(bs_lock_t *lock, bs_store_t *store, const bs_caller_t *caller,
                           const bsession_key_t *of, const bs_lock_rule_t *rule);
 

@@ -97,9 +97,9 @@ struct bs_session_t {
     unsigned           detached : 1;        /* outside of requests: no visitor brings or gets a token */
     apr_time_t         came_at;             /* when it was loaded first */
     apr_time_t         used_at;             /* and last */
-    unsigned           let_go : 1;          /* the lock was given back: reading does not take it again */
+    unsigned           let_go : 1;          /* the lock was given back: no read takes it again */
     unsigned           gives_back : 1;      /* whatever happens, at the end of the pool */
-    bs_lock_t          lock;                /* of this session, or of one that this request had before */
+    bs_lock_t          lock;                /* of this session, or of one that it had before */
     unsigned           facts;               /* BSESSION_WAS_... of mod_bsession.h */
     unsigned           untold;              /* 1 << bs_event_t: what the watch is to hear of */
     bs_shown_t        *shown;               /* NULL: nobody is there whom it could be tied to */
@@ -160,8 +160,8 @@ void          bs_session_limit(bs_session_t *s, apr_size_t max_bytes, apr_size_t
 /** What BSessionBind says, at another place of the same request; from now on. */
 void          bs_session_bind(bs_session_t *s, const bs_bind_rule_t *rule);
 
-/** Has the session alone from here on, and as others left it: what was changed already is put on that.
- *  APR_NOTFOUND where there is no record; BSESSION_EBUSY. Called again, the lease begins anew. */
+/** Has the session alone from here on, and as others left it: what was changed already is put on
+ *  that. APR_NOTFOUND where there is no record; BSESSION_EBUSY. Again: the lease begins anew. */
 apr_status_t  bs_session_lock(bs_session_t *s);
 /** Saves, and gives the lock back. */
 apr_status_t  bs_session_unlock(bs_session_t *s);
@@ -177,8 +177,8 @@ int           bs_session_is_locked(const bs_session_t *s);
 void          bs_session_lock_first(bs_session_t *s);
 /** Before a change: the same, where it was given back. */
 apr_status_t  bs_session_lock_again(bs_session_t *s);
-/** Under a lock only: it will not end before the deadline; it is still ours. Else BSESSION_EBUSY, and
- *  nothing may be written. */
+/** Under a lock only: it will not end before the deadline; it is still ours. Else BSESSION_EBUSY,
+ *  and nothing may be written. */
 apr_status_t  bs_session_keep_lock(bs_session_t *s, apr_time_t deadline);
 apr_status_t  bs_session_check_lock(bs_session_t *s, apr_time_t deadline);
 void          bs_session_drop_over_limit(bs_session_t *s);

@@ -5,9 +5,9 @@
  * loaded once more: nobody without a good token makes anybody wait, not even with one that was good
  * before a login, and what is read is what the holder before has left.
  *
- * The fence: a save under a lock makes sure beforehand that the lease outlasts it, stores only on the
- * revision that was loaded, and where that is not current any more it looks whose the lease is. So who
- * was stopped for longer than the lease writes nothing.
+ * The fence: a save under a lock makes sure beforehand that the lease outlasts it, stores only on
+ * the revision that was loaded, and where that is not current any more it looks whose the lease is.
+ * So who was stopped for longer than the lease writes nothing.
  */
 
 #include "session.h"
@@ -74,8 +74,8 @@ static apr_status_t is_lost(bs_session_t *s, apr_status_t status)
     }
     bs_key_tag(&s->key, tag);
     bs_log(s->where, BS_LOG_WARNING, "session %s: its lock ended before this request did; what it "
-           "changed is dropped. Raise lease= of BSessionLock above the %" APR_TIME_T_FMT " ms that it "
-           "is", tag, apr_time_as_msec(rule_of(s).lease));
+           "changed is dropped. Raise lease= of BSessionLock above the %" APR_TIME_T_FMT " ms that "
+           "it is", tag, apr_time_as_msec(rule_of(s).lease));
     bs_store_count(s->terms.store, BS_DROPPED_CHANGES);
     return bs_session_failed(s, status);
 }
@@ -107,14 +107,14 @@ static apr_status_t waited_in_vain(const bs_session_t *s, apr_interval_time_t wa
     char tag[BS_TAG_SIZE];
 
     bs_key_tag(&s->key, tag);
-    bs_log(s->where, BS_LOG_WARNING, "session %s: other requests have held its lock for %" APR_TIME_T_FMT
-           " ms, and this one waits no longer: raise wait= of BSessionLock, or find out what takes them "
-           "so long", tag, apr_time_as_msec(wait));
+    bs_log(s->where, BS_LOG_WARNING, "session %s: another request has its lock, and this one has "
+           "waited for it for %" APR_TIME_T_FMT " ms in vain: raise wait= of BSessionLock, or find out "
+           "what takes so long", tag, apr_time_as_msec(wait));
     return BSESSION_EBUSY;
 }
 
 /** It ended, or another request logged in, before this one had the lock. What this one has changed
- *  already is dropped; where that is nothing, it comes after the other one, like any other request. */
+ *  already is dropped; where that is nothing, it comes after the other one, like any request. */
 static apr_status_t is_no_more(bs_session_t *s, apr_status_t status)
 {
     static const bsession_fields_t none;

@@ -218,15 +218,15 @@ typedef struct {
 
     /**
      * Has the session alone from here on, among all requests on all servers that lock it too, until
-     * `unlock`, the answer, `close` or the end. BSessionLock On does so by itself at the first use; its
-     * wait= (10s) and lease= (30s) hold here, too. What is read then is what the holder before left, and
-     * what this request had changed is put on that. APR_NOTFOUND: there is no record; `save` makes one.
-     * BSESSION_EBUSY: waited in vain, nothing is locked, and the session is as it was. Called again the
-     * lease begins anew, for those who work longer than that.
+     * `unlock`, the answer, `close` or the end. BSessionLock On does so by itself at the first use;
+     * its wait= (10s) and lease= (30s) hold here, too. What is read then is what the holder before
+     * left, and what this request had changed is put on that. APR_NOTFOUND: there is no record;
+     * `save` makes one. BSESSION_EBUSY: waited in vain, nothing is locked, and the session is as it
+     * was. Called again the lease begins anew, for those who work longer than that.
      */
     apr_status_t (*lock)(bsession_t *s);
-    /** Saves what was changed, as `save` does, since others would otherwise build on what was before;
-     *  and gives the lock back, whatever the save returns. Without a lock it does nothing. */
+    /** Saves what was changed, as `save` does, since others would otherwise build on what was
+     *  before; and gives the lock back, whatever the save returns. Without a lock: nothing. */
     apr_status_t (*unlock)(bsession_t *s);
 } bsession_api_t;
 

@@ -441,8 +441,8 @@ END_TEST
 
 /* ---- what a store may do ---- */
 
-/* Each verb at each step of a request fails once, done or not: it is an outage or it is as if nothing had been,
- * and never a wrong number. At the end of the pool, at the latest, nobody is locked out for longer. */
+/* Each verb at each step of a request fails once, done or not: it is an outage or it is as if nothing
+ * had been, and never a wrong number. At the end of the pool nobody is locked out for longer. */
 static void fails_at(bs_verb_t verb, int step, int done)
 {
     apr_pool_t *mine;
@@ -457,7 +457,8 @@ static void fails_at(bs_verb_t verb, int step, int done)
         if (i == step) {
             done ? bed_lose_answers(verb, 1) : bed_answer(verb, BED_OUTAGE, 1);
         }
-        status = i == 0 ? bs_session_load(s) : i == 1 ? bed_set(s, "n", "6") : bs_session_save(s, 0);
+        status = i == 0 ? bs_session_load(s)
+               : i == 1 ? bed_set(s, "n", "6") : bs_session_save(s, 0);
         ck_assert(status == APR_SUCCESS || status == BED_OUTAGE);
     }
     bs_session_let_go_shortly(s);
