@@ -6,7 +6,6 @@
 
 #include "log.h"
 #include "seal.h"
-#include "token.h"
 
 #define NOTICE_EVERY APR_UINT64_C(60000000000)
 /* A sweep looks at some of the records, and then leaves the machine to others for a second; when it has
@@ -17,9 +16,6 @@
 #define SWEEP_LEASE  APR_UINT64_C(10000000000)
 /* A prober that was killed holds the probe for no longer than its call could have taken. */
 #define PROBE_SLACK  apr_time_from_sec(1)
-/* Full jitter: a pause of anything up to this, which doubles with each try. */
-#define FIRST_PAUSE   500
-#define LONGEST_PAUSE 32000
 
 typedef struct {
     bs_store_t       *store;
@@ -492,32 +488,4 @@ void bs_store_sweep_if_due(bs_store_t *store, const bs_caller_t *caller)
                      bs_monotonic() + (status == APR_INCOMPLETE ? SWEEP_AGAIN : SWEEP_REST),
                      __ATOMIC_RELAXED);
     leave(&passage, status == APR_INCOMPLETE ? APR_SUCCESS : status);
-}
-
-/* ---- the rest ---- */
-
-void bs_store_stats(bs_store_t *store, const bs_caller_t *caller, bsession_stats_t *stats)
-{
-    bsession_call_t call = { .deadline = apr_time_now() + store->timeout, .pool = caller->pool };
-
-    memset(stats, 0xFF, sizeof *stats);                 /* BSESSION_UNKNOWN, all of them */
-    if (!bs_store_is_open(store, NULL)) {
-        store->provider->stats(store->backend, stats, &call);
-    }
-}
-
-void bs_pause(apr_interval_time_t first, apr_interval_time_t longest, int tries, apr_time_t deadline)
-{
-    apr_interval_time_t most = tries < 16 && first << tries < longest ? first << tries : longest;
-    apr_time_t left = deadline - apr_time_now();
-    apr_uint32_t random = 0;
-
-    bs_random_bytes(&random, sizeof random);
-    most = random % (most + 1);
-    apr_sleep(most < left ? most : (left > 0 ? left : 0));
-}
-
-void bs_store_pause(int tries, apr_time_t deadline)
-{
-    bs_pause(FIRST_PAUSE, LONGEST_PAUSE, tries, deadline);
 }

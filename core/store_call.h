@@ -99,8 +99,6 @@ void         bs_store_load_many(bs_store_t *store, const bs_caller_t *caller,
                                 const bsession_key_t *keys, int n, bsession_record_t *records,
                                 apr_status_t *statuses);
 
-void         bs_store_stats(bs_store_t *store, const bs_caller_t *caller, bsession_stats_t *stats);
-
 /** Some of the expired are dropped, for a bounded time, where the store does not do that by itself. It
  *  is due once a minute, and once a second while there is more to look at: for all children together,
  *  who may all call this as often as they like. */
@@ -122,6 +120,8 @@ int          bs_store_is_open(const bs_store_t *store, const bsession_key_t *key
 void         bs_store_count(bs_store_t *store, bs_event_t event);
 
 /* In store_conf.c. */
+
+void         bs_store_stats(bs_store_t *store, const bs_caller_t *caller, bsession_stats_t *stats);
 
 /** The text of timeout=, breaker=: NULL, or a sentence. */
 const char  *bs_store_option(bs_store_t *store, const char *name, const char *value,

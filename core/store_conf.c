@@ -82,3 +82,24 @@ void bs_services_init(bsession_services_t *services, apr_pool_t *process_pool)
     services->check_options = bs_check_options;
     services->option = bs_option;
 }
+
+void bs_store_stats(bs_store_t *store, const bs_caller_t *caller, bsession_stats_t *stats)
+{
+    bsession_call_t call = { .deadline = apr_time_now() + store->timeout, .pool = caller->pool };
+
+    memset(stats, 0xFF, sizeof *stats);                 /* BSESSION_UNKNOWN, all of them */
+    if (!bs_store_is_open(store, NULL)) {
+        store->provider->stats(store->backend, stats, &call);
+    }
+}
+
+void bs_pause(apr_interval_time_t first, apr_interval_time_t longest, int tries, apr_time_t deadline)
+{
+    apr_interval_time_t most = tries < 16 && first << tries < longest ? first << tries : longest;
+    apr_time_t left = deadline - apr_time_now();
+    apr_uint32_t random = 0;
+
+    bs_random_bytes(&random, sizeof random);
+    most = random % (most + 1);
+    apr_sleep(most < left ? most : (left > 0 ? left : 0));
+}
