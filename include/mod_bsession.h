@@ -58,8 +58,9 @@ typedef struct bsession_t bsession_t;
  *     APR_NOTFOUND     save, touch: there is no record
  *     BSESSION_ELATE   the response's headers have left, and this would need a cookie
  *     BSESSION_EGONE   the session was destroyed in another request while this one ran, or its token
- *                      replaced by a login then or less than 30 s before; this one's changes are
- *                      dropped, and its answer touches no cookie. `set` and its like do not know
+ *                      replaced by a login then or less than 30 s before, or the grace of one that
+ *                      BSessionRotate replaced was over then; this one's changes are dropped, and its
+ *                      answer touches no cookie. `set` and its like do not know
  *                      yet: `save` says so
  *     BSESSION_EBUSY   where the session is locked: another request has its lock, and did not give it
  *                      back within wait=; or this one had it for longer than lease=, and may write
@@ -88,7 +89,8 @@ typedef int (bsession_each_t)(void *baton, const char *key, const char *value, a
 #define BSESSION_WAS_MISSING   0x10u    /**< a token came, and there was no session for it */
 #define BSESSION_WAS_ANSWERED  0x20u    /**< headers have left: what needs a cookie is BSESSION_ELATE */
 #define BSESSION_WAS_REPLACED  0x40u    /**< the token that came was good until a moment ago, when
-                                             another request logged in: changes are BSESSION_EGONE */
+                                             another request logged in, or its grace ended: changes
+                                             are BSESSION_EGONE */
 
 /** A general cache on a store, beside the sessions. */
 typedef struct bsession_cache_t bsession_cache_t;
