@@ -36,7 +36,7 @@ def server(start):
               ("here", "BSessionRotate 400d grace=0"),
               ("end", "BSessionRotate 400d grace=0 reuse=revoke"),
               ("reader", "BSession ReadOnly\nBSessionRotate 1s grace=1h"),
-              ("passive", "BSession Passive\nBSessionRotate 1s grace=1h")]
+              ("passive", "BSession Passive\nBSessionIdleTimeout 10h\nBSessionRotate 1s grace=1h")]
     return start("Protocols h2c http/1.1\n" + on("BSessionIdleTimeout 1h") + "".join(PLACE % p for p in places) + """
 <Location /page>
     BSessionRotate 1s grace=1h
@@ -230,9 +230,10 @@ def test_a_place_that_changes_nothing_rotates_all_the_same(client, place):
 
 
 def test_a_rotation_where_polling_prolongs_nothing(client):
-    ends = client.results("expires")
+    ends = int(client.results("expires")[0])
     rotated(client, lambda: client.probe("get=a", at="/passive"))
-    assert client.results("expires", at="/passive") == ends
+    # it would be nine hours more; and a store that counts what is left of a life tells it by about a moment
+    assert int(client.results("expires", at="/passive")[0]) - ends < 60e6
 
 
 @pytest.mark.parametrize("path, status", [("page.html", 200), ("missing", 404), ("ssi.shtml", 200)])
