@@ -7,9 +7,8 @@
 #include <apr_strings.h>
 
 #include "memcached_ask.h"
+#include "memcached_many.h"
 
-/* So many keys go into one question. */
-#define MC_FLIGHT  64
 /* Servers take no larger item, whatever they are started with. */
 #define MC_LARGEST ((apr_size_t)1 << 30)
 
@@ -32,24 +31,7 @@ static const char *mc_create(bsession_backend_t **backend, const char *name, con
     return made->ring ? NULL : wrong;
 }
 
-static unsigned mc_node_of(bsession_backend_t *backend, const bsession_key_t *key)
-{
-    mc_name_t name;
-
-    mc_name_of(backend, key, &name);
-    return (unsigned)mc_ring_find(backend->ring, &name);
-}
-
 /* ------------------------------------------------------------------ load */
-
-static apr_status_t mc_read(bsession_backend_t *backend, const mc_item_t *item,
-                            bsession_record_t *record, bsession_call_t *call)
-{
-    record->revision = item->revision;
-    record->expires = item->expires;
-    return backend->services->record_read(record, item->bytes + MC_ITEM_HEAD,
-                                          item->size - MC_ITEM_HEAD, call->pool);
-}
 
 static apr_status_t mc_load(bsession_backend_t *backend, const bsession_key_t *key,
                             bsession_record_t *record, bsession_call_t *call)
@@ -268,133 +250,12 @@ static apr_status_t mc_remove(bsession_backend_t *backend, const bsession_key_t 
     return mc_ask_end(&ask, status);
 }
 
-/* ------------------------------------------------------------------ many */
-
 static apr_status_t mc_scan(bsession_backend_t *backend, char space, bsession_cursor_t *cursor,
                             bsession_visitor_t *visit, void *baton, bsession_call_t *call)
 {
     (void)backend, (void)space, (void)cursor, (void)visit, (void)baton;
     apr_cpystrn(call->why, "Memcached does not list what it has", sizeof call->why);
     return APR_ENOTIMPL;
-}
-
-/* Some keys of one server: their places in the call. */
-typedef struct {
-    bsession_backend_t   *backend;
-    const bsession_key_t *keys;
-    bsession_record_t    *records;
-    apr_status_t         *statuses;
-    mc_name_t             names[MC_FLIGHT];
-    int                   places[MC_FLIGHT];
-    int                   count;
-} mc_flight_t;
-
-static apr_status_t mc_landed(void *baton, int which, const char *bytes, apr_size_t size,
-                              apr_uint64_t cas, bsession_call_t *call)
-{
-    mc_flight_t *flight = baton;
-    int place = flight->places[which];
-    mc_item_t item = { .size = size };
-    apr_status_t status;
-
-    (void)cas;
-    if (size == 0) {
-        return APR_SUCCESS;
-    }
-    item.bytes = apr_pmemdup(call->pool, bytes, size);
-    status = mc_item_read(&item, &flight->keys[place]);
-    if (status == APR_SUCCESS) {
-        status = mc_item_is_over(&item) ? APR_NOTFOUND
-               : mc_read(flight->backend, &item, &flight->records[place], call);
-    }
-    flight->statuses[place] = status;
-    return APR_SUCCESS;
-}
-
-static apr_status_t mc_fly(mc_flight_t *flight, mc_link_t *link, bsession_call_t *call)
-{
-    int idle = mc_link_is_open(link), i, tries;
-    apr_status_t status = APR_SUCCESS;
-
-    for (tries = 0; tries <= idle; tries++) {
-        for (i = 0; i < flight->count; i++) {
-            flight->statuses[flight->places[i]] = APR_NOTFOUND;
-        }
-        status = mc_link_ready(link, call);
-        if (status == APR_SUCCESS) {
-            status = mc_link_get(link, flight->names, flight->count, mc_landed, flight, call);
-        }
-        if (status == APR_SUCCESS || call->deadline <= apr_time_now()) {
-            break;
-        }
-    }
-    for (i = 0; status != APR_SUCCESS && i < flight->count; i++) {
-        flight->statuses[flight->places[i]] = status;
-    }
-    flight->count = 0;
-    return status;
-}
-
-/** Those of the keys that live on this server. What cannot be asked is said in their statuses: the
- *  others' are good. */
-static void mc_load_from(mc_flight_t *flight, mc_pools_t *pools, int server, const int *servers,
-                         int count, bsession_call_t *call)
-{
-    mc_link_t *link = NULL;
-    apr_status_t status = mc_pools_acquire(pools, server, &link, call);
-    int i;
-
-    flight->count = 0;
-    for (i = 0; i < count; i++) {
-        if (servers[i] != server) {
-            continue;
-        }
-        if (status != APR_SUCCESS) {
-            flight->statuses[i] = status;
-            continue;
-        }
-        mc_name_of(flight->backend, &flight->keys[i], &flight->names[flight->count]);
-        flight->places[flight->count++] = i;
-        if (flight->count == MC_FLIGHT) {
-            status = mc_fly(flight, link, call);
-        }
-    }
-    if (flight->count && status == APR_SUCCESS) {
-        mc_fly(flight, link, call);
-    }
-    if (link) {
-        mc_pools_release(pools, server, link);
-    }
-}
-
-static apr_status_t mc_load_many(bsession_backend_t *backend, const bsession_key_t *keys,
-                                 int count, bsession_record_t *records, apr_status_t *statuses,
-                                 bsession_call_t *call)
-{
-    mc_pools_t *pools = mc_pools_of(backend, call);
-    mc_flight_t *flight = apr_palloc(call->pool, sizeof *flight);
-    int *servers = apr_palloc(call->pool, ((apr_size_t)count + 1) * sizeof *servers);
-    int i, server;
-
-    if (!pools) {
-        return APR_ENOMEM;
-    }
-    flight->backend = backend;
-    flight->keys = keys;
-    flight->records = records;
-    flight->statuses = statuses;
-    for (i = 0; i < count; i++) {
-        servers[i] = (int)mc_node_of(backend, &keys[i]);
-    }
-    for (server = 0; server < backend->conf.nservers; server++) {
-        for (i = 0; i < count && servers[i] != server; i++) {
-            continue;
-        }
-        if (i < count) {
-            mc_load_from(flight, pools, server, servers, count, call);
-        }
-    }
-    return APR_SUCCESS;
 }
 
 /* ------------------------------------------------------------------ numbers */

@@ -13,6 +13,23 @@ void mc_name_of(const bsession_backend_t *backend, const bsession_key_t *key, mc
     name->len = backend->conf.prefix_len + BSESSION_KEY_TEXT_SIZE - 1;
 }
 
+unsigned mc_node_of(bsession_backend_t *backend, const bsession_key_t *key)
+{
+    mc_name_t name;
+
+    mc_name_of(backend, key, &name);
+    return (unsigned)mc_ring_find(backend->ring, &name);
+}
+
+apr_status_t mc_read(bsession_backend_t *backend, const mc_item_t *item,
+                     bsession_record_t *record, bsession_call_t *call)
+{
+    record->revision = item->revision;
+    record->expires = item->expires;
+    return backend->services->record_read(record, item->bytes + MC_ITEM_HEAD,
+                                          item->size - MC_ITEM_HEAD, call->pool);
+}
+
 mc_pools_t *mc_pools_of(bsession_backend_t *backend, bsession_call_t *call)
 {
     return backend->pools ? backend->pools : mc_pools_make(&backend->conf, call->pool);

@@ -41,6 +41,13 @@ typedef struct {
 void         mc_name_of(const bsession_backend_t *backend, const bsession_key_t *key,
                         mc_name_t *name);
 
+/** The server that has it, by its place in the URL. */
+unsigned     mc_node_of(bsession_backend_t *backend, const bsession_key_t *key);
+
+/** What an item has of a record, but for its key. */
+apr_status_t mc_read(bsession_backend_t *backend, const mc_item_t *item,
+                     bsession_record_t *record, bsession_call_t *call);
+
 /** This child's; the parent's are for one call alone. NULL: out of memory. */
 mc_pools_t  *mc_pools_of(bsession_backend_t *backend, bsession_call_t *call);
 

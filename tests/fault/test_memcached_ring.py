@@ -8,7 +8,9 @@ from httpd import on
 from load import Forgetful, Load
 from memcached_server import Ring
 
-OPTIONS = "timeout=1s connect_timeout=500ms breaker=3,100ms,400ms"
+# how long a server that is stopped keeps its visitors waiting
+TIMEOUT = 4.0
+OPTIONS = "timeout=4s connect_timeout=2s breaker=3,100ms,400ms"
 
 
 @pytest.fixture
@@ -18,8 +20,8 @@ def ring():
     three.stop()
 
 
-def start_on(start, words):
-    return start(f"BSessionStore default {words} {OPTIONS}\n" + on())
+def start_on(start, words, options=OPTIONS):
+    return start(f"BSessionStore default {words} {options}\n" + on())
 
 
 def home(ring, client):
@@ -75,7 +77,7 @@ def test_one_of_three_is_lost(start, ring, how):
     """And back. Its visitors are told of an outage, the others notice nothing; nothing moves to another server
     meanwhile, so that nothing of before comes back later."""
     server = start_on(start, ring.words)
-    with Load(server, visitors=12, kind=Forgetful, patience=6) as load:
+    with Load(server, visitors=12, kind=Forgetful, patience=3 * TIMEOUT) as load:
         homes = {v.name: home(ring, v.client.twin()) for v in load.visitors}
         lost = max(set(homes.values()), key=list(homes.values()).count)
         touched = [v for v in load.visitors if homes[v.name] == lost]
@@ -95,14 +97,14 @@ def test_one_of_three_is_lost(start, ring, how):
                    "its visitors to be served")
         assert all(v.lost == (how == "kill") for v in touched)
     assert [v.unknown + v.lost for v in untouched] == [0] * len(untouched)
-    assert all(v.slowest < 1 for v in untouched), [v.slowest for v in untouched]
+    assert all(v.slowest < TIMEOUT for v in untouched), [v.slowest for v in untouched]
     server.expect("store default: ")
 
 
 def test_a_cache_and_one_server_away(start, ring):
-    """What the others have is there, also of many at once; what it has is unknown, and no miss. On one of the
-    servers is the record by which the cache is cleared: without that, nothing is known."""
-    server = start_on(start, ring.words)
+    """What the others have is there, also of many at once, whichever is asked first; what it has is unknown, and no
+    miss. On one of the servers is the record by which the cache is cleared: without that, nothing is known."""
+    server = start_on(start, ring.words, "timeout=3s connect_timeout=1s breaker=3,100ms,400ms")
     client = server.client()
 
     def cached(*calls):
@@ -122,5 +124,6 @@ def test_a_cache_and_one_server_away(start, ring):
         known.append(sum(s.startswith("=") for s in said))
         one.resume()
         wait_until(lambda: values() == [f"={k}" for k in keys], "the server to be asked again")
-    assert sorted(known)[0] == 0 < sorted(known)[1] and sum(known) < 32, known
+    # without one of the two others there is all but what that one has: so each key is had once at least
+    assert sorted(known)[0] == 0 and 16 <= sum(known) < 32, known
     server.expect("store default: ")

@@ -33,6 +33,7 @@ static Suite *(*const suites[])(void) = {
     session_told_suite,
     session_life_suite,
     session_lock_suite,
+    session_left_suite,
     session_move_suite,
     binding_suite,
     guess_suite,

@@ -35,6 +35,7 @@ Suite *session_threads_suite(void);
 Suite *session_told_suite(void);
 Suite *session_life_suite(void);
 Suite *session_lock_suite(void);
+Suite *session_left_suite(void);
 Suite *session_move_suite(void);
 Suite *binding_suite(void);
 Suite *guess_suite(void);
