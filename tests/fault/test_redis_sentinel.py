@@ -6,11 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from doubles import Gate, PATIENCE, wait_until
-from httpd import free_port
 from load import Load
 from places import places, works
+from ports import free_port
 from redis_lagging import Lagging
-from redis_layouts import QUICK, Sentinels, SOON
+from redis_layouts import CALM, DOWN_AFTER, QUICK, Sentinels, SOON
 from redis_proxy import Proxy, Swallow
 
 OUTAGE = r"bsession:(error|warn|notice|info)"
@@ -36,12 +36,12 @@ def server(start, layout, lagging):
         hosts = ",".join(f"127.0.0.1:{port}" for port in sentinels)
         return "redis://" + hosts + layout.words[layout.words.index("/0"):]
     live = [s.port for s in layout.sentinels]
-    usual, short = " breaker=off timeout=2s", " breaker=off timeout=1s"
+    usual, short = (f" breaker=off timeout={t}s connect_timeout={c}s" for t, c in ((20, 5), (2, 1)))
     return start(places({
         "main": layout.words + usual,
         "copied": layout.words + " replicas=1 prefix=bs:copied:" + usual,
-        "greedy": layout.words + " replicas=3 prefix=bs:greedy:" + usual,
-        "lagging": behind(lagging.port, *live) + " prefix=bs:lagging:" + usual,
+        "greedy": layout.words + " replicas=3 prefix=bs:greedy: breaker=off timeout=4s",
+        "lagging": behind(lagging.port, *live) + " prefix=bs:lagging: breaker=off timeout=6s connect_timeout=2s",
         "partly": behind(free_port(), live[0]) + " prefix=bs:partly:" + usual,
         "patient": layout.words + " prefix=bs:patient: breaker=off timeout=120s",
         "nobody": behind(free_port(), free_port()) + short,
@@ -61,6 +61,15 @@ def whole(layout):
     wait_until(layout.is_whole, "the layout to be whole")
     yield layout
     layout.mend()
+
+
+@pytest.fixture
+def watched(whole):
+    """Closely: who is silent for a moment counts as gone, until another one is there."""
+    whole.watch(DOWN_AFTER)
+    yield whole
+    whole.mend()
+    whole.watch(CALM)
 
 
 def test_it_is_served_by_the_master(server, whole):
@@ -113,16 +122,17 @@ def test_a_sentinel_that_lags_is_passed_over(server, whole, lagging, what):
     assert lagging.asked > before
 
 
-def test_failover_when_the_master_is_killed(server, whole):
+def test_failover_when_the_master_is_killed(server, watched):
     """Requests fail only while there is no master; what a replica had is not lost; nothing counts twice."""
     server.expect(OUTAGE)
     with Load(server, "/main", loses=True) as load:
         wait_until(load.goes_on(), "the load to run")
-        sure, old = load.counted(), whole.master()
+        sure, old = load.counted(), watched.master()
         old("SET", "marker", "x")
         assert old("WAIT", 2, 5000) == 2
         old.kill()
-        whole.wait_for_another(old)
+        watched.wait_for_another(old)
+        watched.watch(CALM)
         healed = time.monotonic()
         at_heal = load.counted()
         wait_until(load.goes_on(20), "service to go on")
@@ -131,15 +141,16 @@ def test_failover_when_the_master_is_killed(server, whole):
     load.holds([a + b for a, b in zip(sure, gone_on)])
 
 
-def test_failover_with_a_sentinel_down(server, whole):
+def test_failover_with_a_sentinel_down(server, watched):
     """The one that children have asked so far."""
     server.expect(OUTAGE)
-    whole.sentinels[0].kill()
+    watched.sentinels[0].kill()
     with Load(server, "/main", loses=True) as load:
         wait_until(load.goes_on(), "the load to run")
-        old = whole.master()
+        old = watched.master()
         old.kill()
-        whole.wait_for_another(old)
+        watched.wait_for_another(old)
+        watched.watch(CALM)
         healed = time.monotonic()
         wait_until(load.goes_on(20), "service to go on")
     assert load.failures_since(healed) == []
@@ -188,17 +199,18 @@ def test_reads_of_a_demoted_master_end_within_a_second(server, whole):
     wait_until(lambda: visitor.probe("get=n", at="/main").status == 200, "service to return")
 
 
-def test_a_master_of_the_past_comes_back(server, whole):
+def test_a_master_of_the_past_comes_back(server, watched):
     """While nobody used the store another one has taken over. The old one takes itself for a master until a
     Sentinel tells it otherwise, and has heard of nothing: nobody believes it."""
     visitors = [works(server, "main") for _ in range(20)]
     server.expect(OUTAGE)
-    old = whole.master()
+    old = watched.master()
     old("SET", "marker", "x")
     assert old("WAIT", 2, 5000) == 2
     old.kill()
-    whole.wait_for_another(old)
-    whole.pace(30000)
+    watched.wait_for_another(old)
+    watched.watch(CALM)
+    watched.pace(30000)
     try:
         old.start()
         for visitor in visitors:
@@ -206,7 +218,7 @@ def test_a_master_of_the_past_comes_back(server, whole):
         assert old.role() == "master"
         assert old.calls("evalsha") == old.calls("hgetall") == 0
     finally:
-        whole.pace(QUICK)
+        watched.pace(QUICK)
 
 
 def test_a_lost_reply_is_not_asked_for_twice(server, whole, lagging):
@@ -231,11 +243,11 @@ def test_a_lost_reply_is_not_asked_for_twice(server, whole, lagging):
         lagging.names = None
 
 
-def test_a_master_that_hangs(server, whole):
+def test_a_master_that_hangs(server, watched):
     """SIGSTOP: nothing takes longer than its time-out, and then another master serves."""
     server.expect(OUTAGE)
     visitor = works(server, "main")
-    old = whole.master()
+    old = watched.master()
     old.pause()
     slowest = 0
 
@@ -246,31 +258,32 @@ def test_a_master_that_hangs(server, whole):
         slowest = max(slowest, time.monotonic() - began)
         return status == 200
     wait_until(answered, "another master to serve")
-    assert slowest < 15                 # timeout=2s, on a busy machine
+    assert slowest < 45                 # timeout=20s, twice
     old.resume()
 
 
-def test_nobody_waits_for_a_master_that_was_replaced(server, whole):
+def test_nobody_waits_for_a_master_that_was_replaced(server, watched):
     """SIGSTOP, and calls that have much time: what can be asked again is asked of the new master as soon as there
     is one, on a connection that was there and on a new one."""
     server.expect(OUTAGE)
     visitors = [works(server, "patient") for _ in range(4)]
-    old = whole.master()
+    old = watched.master()
     assert old("WAIT", 2, 5000) == 2
     old.pause()
     with ThreadPoolExecutor(5) as pool:
         read = [pool.submit(v.results, "get=n", at="/patient", timeout=120) for v in visitors]
         made = pool.submit(server.client().results, "set=a:1", at="/patient", timeout=120)
-        whole.wait_for_another(old)
+        watched.wait_for_another(old)
+        watched.watch(CALM)
         assert [r.result(SOON) for r in read] == [["=2"]] * 4 and made.result(SOON) == ["ok"]
     old.resume()
 
 
-def test_an_increment_at_a_master_that_was_replaced(server, whole):
+def test_an_increment_at_a_master_that_was_replaced(server, watched):
     """Sent before it hung, it is unknown as soon as there is another master, and is not sent again."""
     server.expect(OUTAGE)
     visitor = works(server, "patient")
-    old = whole.master()
+    old = watched.master()
     assert old("WAIT", 2, 5000) == 2
     server.graceful()                   # the load connects, so that the save need not ask for the role
     gate = Gate(server)
@@ -283,16 +296,17 @@ def test_an_increment_at_a_master_that_was_replaced(server, whole):
     old.resume()
 
 
-def test_what_is_destroyed_stays_so(server, whole):
+def test_what_is_destroyed_stays_so(server, watched):
     """With replicas=1 an acknowledged removal is on a replica: the failover does not undo it."""
     server.expect(OUTAGE)
     visitors = [works(server, "copied") for _ in range(5)]
     tokens = [v.jar["copied"] for v in visitors]
     for visitor in visitors:
         assert visitor.results("destroy", at="/copied") == ["ok"]
-    old = whole.master()
+    old = watched.master()
     old.kill()
-    whole.wait_for_another(old)
+    watched.wait_for_another(old)
+    watched.watch(CALM)
     for token in tokens:
         visitor = server.client()
         visitor.jar["copied"] = token

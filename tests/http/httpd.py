@@ -5,6 +5,7 @@ Nothing here sleeps for a while and hopes: each wait is for a condition, up to a
 """
 
 import contextlib
+import fcntl
 import os
 import pathlib
 import re
@@ -16,7 +17,8 @@ import tempfile
 
 from client import Client
 from confidential import Confidential
-from doubles import wait_until
+from doubles import PATIENCE, wait_until
+from ports import free_ports
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 LOG_LINE = re.compile(r"^\[(?P<module>[\w-]*):(?P<level>\w+)\] ")
@@ -48,12 +50,6 @@ def read(path):
     return path.read_text(errors="replace") if path.exists() else ""
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
 class Build:
     """What is tested: a build directory, installed into its stage/ by `make install`."""
 
@@ -70,8 +66,31 @@ class Build:
         self.stage = self.dir / "stage"
         self.work = self.dir / "http"
 
+    @contextlib.contextmanager
+    def alone(self):
+        """Runs of the tests that share the directory build there one after another."""
+        with open(self.dir / "tests.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def program(self, name):
+        """One of Makefile.am's, built."""
+        with self.alone():
+            self._run(["make", "-s", name], self.dir)
+        return self.dir / name
+
     def install(self):
-        self._run(["make", "-s", "install", f"DESTDIR={self.stage}"], self.dir)
+        with self.alone():
+            self._install()
+
+    def _install(self):
+        """What is installed already stays as it is: a server of another run may just be loading it."""
+        self._run(["make", "-s", "all"], self.dir)
+        done = self.dir / "installed"
+        new = [*self.dir.glob(".libs/*.so"), *(TOP / "include").glob("*.h")]
+        if not done.exists() or done.stat().st_mtime <= max(n.stat().st_mtime for n in new):
+            self._run(["make", "-s", "install", f"DESTDIR={self.stage}"], self.dir)
+            done.touch()
         installed = self.stage / self.libexec.relative_to("/")
         self.module = installed / "mod_bsession.so"
         self.include = self.stage / pathlib.Path(apxs("INCLUDEDIR")).relative_to("/")
@@ -246,7 +265,7 @@ ScriptAlias /cgi/ {self.cgi}/
         return text
 
     def write(self):
-        self.ports = [free_port() for _ in range(self.nports)]
+        self.ports = free_ports(self.nports)
         text = self.text()
         self.confidential.configuration(text)
         (self.dir / "httpd.conf").write_text(text)
@@ -286,6 +305,8 @@ ScriptAlias /cgi/ {self.cgi}/
             said = self.output() + self.log()
             if "could not bind" not in said:
                 raise AssertionError(f"httpd did not start:\n{said}")
+            self.error_log.unlink(missing_ok=True)      # what it says of a port that somebody has taken
+            self.seen = 0
         raise AssertionError("no free port was found")
 
     def _answer(self):
@@ -357,11 +378,11 @@ ScriptAlias /cgi/ {self.cgi}/
                     pass
             self.process.terminate()
             try:
-                self.process.wait(30)
+                self.process.wait(PATIENCE)
             except subprocess.TimeoutExpired:
                 os.killpg(self.process.pid, signal.SIGKILL)
                 self.process.wait()
-                raise AssertionError("httpd did not stop within 30 s")
+                raise AssertionError(f"httpd did not stop within {PATIENCE:g} s")
 
     def remove(self):
         shutil.rmtree(self.dir, ignore_errors=True)

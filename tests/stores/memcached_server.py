@@ -19,6 +19,7 @@ import tempfile
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "http"))
 
 from doubles import wait_until  # noqa: E402
+from ports import free_port  # noqa: E402
 
 USER, PASSWORD = "web", "pass-of-a-test"
 
@@ -104,8 +105,7 @@ class Memcached:
         for _ in range(5):
             fresh = not self.port and not self.socket
             if fresh:
-                with socket.create_server(("127.0.0.1", 0)) as s:
-                    self.port = s.getsockname()[1]
+                self.port = free_port()
             with open(self.dir / "log", "wb") as log:
                 self.process = subprocess.Popen(self._command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                                 env=self.environment, start_new_session=True)

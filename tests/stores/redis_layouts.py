@@ -6,7 +6,6 @@ watched by three Sentinels, and a Cluster of three masters with a replica each.
 runs PROGRAM with the URL and the options of what was started for it, and stops that.
 """
 
-import contextlib
 import os
 import pathlib
 import re
@@ -24,12 +23,15 @@ sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "http"))
 
 from certificates import Authority  # noqa: E402
 from doubles import wait_until  # noqa: E402
+from ports import free_ports  # noqa: E402
 from redis_server import ACL, PASSWORD, SERVER, Refused  # noqa: E402
 
 # what docs/backends.md lists for the servers of a layout beside what every server needs, and for Sentinels
 LAYOUT_ACL = f"{ACL} +wait +role +asking +cluster|slots"
 SENTINEL_ACL = "+sentinel|get-master-addr-by-name"
-DOWN_AFTER = 700                        # milliseconds until a server that is silent counts as gone
+# milliseconds until a server that is silent counts as gone: where tests are about that, and where a machine that
+# stands still for a moment shall be none of it
+DOWN_AFTER, CALM = 700, 6000
 # Sentinels look around every 10 seconds, and do nothing for half a minute after they were held up for 2: these
 # look more often, and are used to a busy machine
 QUICK = 500
@@ -165,10 +167,11 @@ class Layout:
         self.tls, self.tls_words, self.tls_lines = None, "", []
         if tls:
             self._make_tls()
-        self.ports = self._free_ports(16)
+        self.ports = free_ports(16)
         self.members = []
         try:
             self.begin()
+            self.watch(CALM)
         except BaseException:
             self.stop()
             raise
@@ -189,14 +192,6 @@ class Layout:
     def scheme(self):
         return "rediss" if self.tls else "redis"
 
-    @staticmethod
-    def _free_ports(count):
-        with contextlib.ExitStack() as stack:
-            sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-            for s in sockets:
-                s.bind(("127.0.0.1", 0))
-            return [s.getsockname()[1] for s in sockets]
-
     def add(self, *lines, **more):
         member = Member(self.dir, [*lines, *self.tls_lines], self.ports.pop(), self.tls, **more)
         self.members.append(member)
@@ -206,6 +201,13 @@ class Layout:
         for member in self.members:
             member.stop()
         shutil.rmtree(self.dir, ignore_errors=True)
+
+    def watch(self, silence):
+        """From now on so long a silence counts."""
+        self.silence = silence
+        for member in self.members:
+            if member.process.poll() is None:
+                self.tell(member, silence)
 
     def masters(self):
         return [m for m in self.members if not m.sentinel and m.role() == "master"]
@@ -225,6 +227,11 @@ class Sentinels(Layout):
             f"sentinel down-after-milliseconds main {DOWN_AFTER}", "sentinel failover-timeout main 4000",
             sentinel=True) for _ in range(3)]
         wait_until(self.is_whole, "the Sentinels to know each other")
+
+    @staticmethod
+    def tell(member, silence):
+        if member.sentinel:
+            member("SENTINEL", "SET", "main", "down-after-milliseconds", silence)
 
     def _in_sync(self, master):
         return master.role() == "master" and [r for r in master("ROLE")[2] if int(r[2]) > 0][1:]
@@ -319,7 +326,7 @@ class Cluster(Layout):
 
     def node(self):
         return self.add(*self.LINES, *["tls-cluster yes"] * bool(self.tls), "cluster-enabled yes", "cluster-config-file nodes",
-                        "cluster-node-timeout 1000", f"cluster-port {self.ports.pop()}")
+                        f"cluster-node-timeout {DOWN_AFTER}", f"cluster-port {self.ports.pop()}")
 
     @staticmethod
     def bus(node):
@@ -413,12 +420,17 @@ class Cluster(Layout):
             member("CLUSTER", "FORGET", name)
         node.stop()
 
+    @staticmethod
+    def tell(member, silence):
+        member("CONFIG", "SET", "cluster-node-timeout", silence)
+
     def mend(self):
         """Whoever was killed is there again; the Cluster itself makes it what it has to be."""
         for member in self.members:
             member.resume()
             if member.process.poll() is not None:
                 member.start()
+                self.tell(member, self.silence)
         wait_until(self.is_whole, "the Cluster to be whole again")
 
     @property

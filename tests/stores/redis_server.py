@@ -19,6 +19,7 @@ sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "http"))
 
 from certificates import Authority  # noqa: E402
 from doubles import wait_until  # noqa: E402
+from ports import free_ports  # noqa: E402
 
 SERVER = os.environ.get("BSESSION_REDIS", "redis") + "-server"
 
@@ -87,14 +88,6 @@ class Redis:
 
     # -- life
 
-    def _free_ports(self):
-        sockets = [socket.socket() for _ in range(2)]
-        for s in sockets:
-            s.bind(("127.0.0.1", 0))
-        self.ports = [s.getsockname()[1] for s in sockets]
-        for s in sockets:
-            s.close()
-
     def _write(self):
         lines = ["bind 127.0.0.1", f"port {self.ports[0]}", f"unixsocket {self.socket}", "unixsocketperm 777",
                  f"dir {self.dir}", f"logfile {self.dir}/log", 'save ""', "daemonize no"]
@@ -108,7 +101,7 @@ class Redis:
         for _ in range(5):
             fresh = not self.ports
             if fresh:
-                self._free_ports()
+                self.ports = free_ports(2)
             self._write()
             self.process = subprocess.Popen([SERVER, self.dir / "conf"], stdin=subprocess.DEVNULL,
                                             stdout=subprocess.DEVNULL, start_new_session=True)

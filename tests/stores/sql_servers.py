@@ -10,7 +10,6 @@ import os
 import pathlib
 import shutil
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -19,14 +18,9 @@ import tempfile
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "http"))
 
 from doubles import wait_until  # noqa: E402
+from ports import free_port  # noqa: E402
 
 USER, PASSWORD, DATABASE = "web-of-a-test", "pass-of-a-test", "base_of_a_test"
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def descendants(pid):
