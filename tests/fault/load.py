@@ -4,7 +4,7 @@ import http.client
 import threading
 import time
 
-from doubles import wait_until
+from doubles import PATIENCE, wait_until
 
 
 class Visitor(threading.Thread):
@@ -23,7 +23,7 @@ class Visitor(threading.Thread):
         self.slowest = 0
         self.wrong = []
         self.end = threading.Event()
-        assert self.client.results(f"set=me:{name}", at=at) == ["ok"]
+        wait_until(lambda: self.client.probe(f"set=me:{name}", at=at).status == 200, "the visitor to be let in")
 
     def run(self):
         try:
@@ -120,7 +120,7 @@ class Load:
     anybody else's session, nobody waited longer than `patience`, and each has all that it was told; but where the
     store `loses` what it acknowledged the test says what is still there."""
 
-    def __init__(self, server, at="/probe", visitors=8, patience=10, loses=False, kind=Visitor):
+    def __init__(self, server, at="/probe", visitors=8, patience=PATIENCE, loses=False, kind=Visitor):
         self.visitors = [kind(server, f"v{i}", at, loses) for i in range(visitors)]
         self.patience = patience
 

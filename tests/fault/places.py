@@ -5,20 +5,24 @@ from httpd import on
 # so that the connection to the store that one request leaves is the next one's
 ONE_CHILD = "ServerLimit 1\nStartServers 1\nMaxRequestWorkers 25\n"
 
+# a busy machine may stand still for a second or two; what is to be in vain gets less time
+PATIENT, HASTY = "breaker=off timeout=20s connect_timeout=10s", "breaker=off timeout=2s"
 
-def places(stores, options="breaker=off timeout=2s"):
-    """Name -> words of its BSessionStore line; /name is the probe, on that store."""
+
+def places(stores, options=PATIENT):
+    """Name -> words of its BSessionStore line, which may say more; /name is the probe, on that store."""
     lines = [on()]
     for name, words in stores.items():
-        lines.append(f"BSessionStore {name} {words} {options}\n<Location /{name}>\nSetHandler bsession-probe\n"
+        more = [word for word in options.split() if f" {word.partition('=')[0]}=" not in words]
+        lines.append(f"BSessionStore {name} {words} {' '.join(more)}\n<Location /{name}>\nSetHandler bsession-probe\n"
                      f"BSessionUse {name}\nBSessionCookie {name} Secure=Off\n</Location>\n")
     lines.append("BSessionStore default memory:\n")
     return "".join(lines)
 
 
-def start_places(start, stores, **more):
+def start_places(start, stores, options=PATIENT, **more):
     """What cannot be asked at the start is warned of, and that is all."""
-    server = start(places(stores), **more)
+    server = start(places(stores, options), **more)
     server.expect(r"BSessionStore \S+: cannot be asked yet: ")
     return server
 

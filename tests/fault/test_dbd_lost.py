@@ -66,7 +66,7 @@ def database():
 def server(start, database):
     cutter = Cutter(database.port)
     lines = database.lines("DBDMax 3\n").replace(f"port={database.port}", f"port={cutter.port} sslmode=disable")
-    one = start(lines + "BSessionStore default dbd: timeout=2s breaker=off\n" + on(), mpm_config=ONE_CHILD)
+    one = start(lines + "BSessionStore default dbd: timeout=20s breaker=off\n" + on(), mpm_config=ONE_CHILD)
     one.cutter = cutter
     yield one
     one.stop()

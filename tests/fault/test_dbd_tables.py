@@ -10,7 +10,7 @@ import sql_servers
 from doubles import wait_until
 from httpd import on
 
-STORE = "BSessionStore default dbd: timeout=2s breaker=3,100ms,400ms table={table}\n"
+STORE = "BSessionStore default dbd: timeout=20s breaker=3,100ms,400ms table={table}\n"
 MOD_DBD = r"^\[dbd:"
 
 
@@ -159,7 +159,7 @@ def test_a_record_that_is_too_long(start_one):
     """It is refused as by BSessionLimit, and keeps nobody else from the store: what is stored stays."""
     database = sql_servers.Mariadb("--max-allowed-packet=65536")
     try:
-        server = start_one(database.lines() + "BSessionStore default dbd: timeout=2s breaker=3,1min,1min\n"
+        server = start_one(database.lines() + "BSessionStore default dbd: timeout=20s breaker=3,1min,1min\n"
                            + on("BSessionLimit size=1M"))
         visitor, other = server.client(), server.client()
         visitor.results("set=a:1")

@@ -141,9 +141,9 @@ def test_every_byte_by_itself(server, wire):
 
 def test_the_contract_byte_by_byte(build, wire, how):
     """All that the suite asks of a store, with the head of each reply in pieces."""
-    subprocess.run(["make", "-s", "-C", build.dir, "tests/contract/contract"], check=True, capture_output=True)
+    contract = build.program("tests/contract/contract")
     wire.split = 300
-    done = subprocess.run([build.dir / "tests/contract/contract", f"memcached://127.0.0.1:{wire.port}",
+    done = subprocess.run([contract, f"memcached://127.0.0.1:{wire.port}",
                            "connect_timeout=20s", *how.OPTIONS.split()], capture_output=True, text=True, env={**os.environ, "CK_FORK": "no"})
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -43,7 +43,7 @@ def sockets(pid):
 
 def test_the_parent_hands_down_no_connection(start, redis):
     """It asks at the start, and hangs up before there are children; which is so at a restart, too."""
-    server = start(f"BSessionStore default {redis.tcp}\n" + on())
+    server = start(f"BSessionStore default {redis.tcp} timeout=20s connect_timeout=10s\n" + on())
     assert int(re.search(r"total_connections_received:(\d+)", redis("INFO", "stats").decode())[1]) >= 1
     for _ in range(3):
         assert connected(redis) == set()
@@ -91,7 +91,7 @@ def test_children_that_end_hang_up(start, redis):
 
 def test_connections_do_not_pile_up(start, redis):
     """Whatever happens to them."""
-    server = start(f"BSessionStore default {redis.tcp} timeout=1s breaker=off\n" + on(), mpm_config=ONE_CHILD)
+    server = start(f"BSessionStore default {redis.tcp} timeout=20s connect_timeout=10s breaker=off\n" + on(), mpm_config=ONE_CHILD)
     server.expect("store default: ")
     with Load(server, visitors=4) as load:
         wait_until(load.goes_on(), "the load to run")

@@ -8,8 +8,8 @@ import pytest
 
 from doubles import Gate, wait_until
 from load import Load
-from places import places, works
-from redis_layouts import Cluster, SLOTS, SOON
+from places import ONE_CHILD, places, works
+from redis_layouts import CALM, Cluster, DOWN_AFTER, SLOTS, SOON
 
 OUTAGE = r"bsession:(error|warn|notice|info)"
 
@@ -23,18 +23,19 @@ def layout():
 
 @pytest.fixture(scope="module")
 def server(start, layout):
-    usual, one = " breaker=off timeout=2s", layout.members[1].address
+    """With one child: what a request has learnt of the slots the next one knows."""
+    usual, one = " breaker=off timeout=20s connect_timeout=5s", layout.members[1].address
     return start(places({
         "main": layout.words + usual,
         "moving": layout.words + " prefix=bs:moving:" + usual,
         "tagged": layout.words + " prefix=bs:{tag}:" + usual,
         "braces": layout.words + " prefix=bs:{}a{b:" + usual,
         "copied": layout.words + " replicas=1 prefix=bs:copied:" + usual,
-        "greedy": layout.words + " replicas=2 prefix=bs:greedy:" + usual,
+        "greedy": layout.words + " replicas=2 prefix=bs:greedy: breaker=off timeout=4s",
         "alone": layout.words.replace(" cluster=on", "").replace("," + one, "") + usual,
         "patient": layout.words + " prefix=bs:patient: breaker=off timeout=120s",
-        "short": layout.words + " prefix=bs:short: timeout=1s breaker=3,500ms,1s",
-    }, ""))
+        "short": layout.words + " prefix=bs:short: timeout=2s breaker=3,500ms,1s",
+    }, ""), mpm_config=ONE_CHILD)
 
 
 @pytest.fixture(autouse=True)
@@ -49,6 +50,15 @@ def whole(layout):
     wait_until(layout.is_whole, "the Cluster to be whole")
     yield layout
     layout.mend()
+
+
+@pytest.fixture
+def watched(whole):
+    """Closely: who is silent for a moment counts as gone, until another one is there."""
+    whole.watch(DOWN_AFTER)
+    yield whole
+    whole.mend()
+    whole.watch(CALM)
 
 
 def slot_of(layout, visitor_key):
@@ -175,7 +185,7 @@ def test_what_a_redirection_teaches(server, whole):
     before = source.errors("MOVED")
     assert second.results("get=n", **at) == ["=2"]
     assert source.errors("MOVED") == before
-    wait_until(whole.is_whole, "all to know of it", 30)
+    wait_until(whole.is_whole, "all to know of it")
     whole.move(a, source)
     whole.move(b, source)
 
@@ -193,7 +203,7 @@ def test_many_at_once_while_slots_move(server, whole):
     for slot, home in homes.items():
         whole.move(slot, next(m for m in whole.masters() if m is not home))
         assert cached("cget_many=" + ",".join(names)) == everything
-    wait_until(whole.is_whole, "all to know of it", 30)
+    wait_until(whole.is_whole, "all to know of it")
     for slot, home in homes.items():
         whole.move(slot, home)
     assert cached("cget_many=" + ",".join(names)) == everything
@@ -216,8 +226,6 @@ def test_nodes_that_do_not_know_their_address(server, whole):
 
 def test_a_node_that_hangs_does_not_hide_the_others(server, start, whole):
     """Whoever is asked for the map gets a share of the time."""
-    for m in whole.members:
-        m("CONFIG", "SET", "cluster-node-timeout", "15000")
     hung = whole.members[0]
     visitor, slot = new_visitor(server, whole, "/moving")
     while whole.owner(slot) is hung:
@@ -232,8 +240,6 @@ def test_a_node_that_hangs_does_not_hide_the_others(server, start, whole):
         assert other.results("get=n", at="/moving") == ["=2"]
     finally:
         hung.resume()
-        for m in whole.members:
-            m("CONFIG", "SET", "cluster-node-timeout", "1000")
 
 
 def test_emptying_a_cache_while_a_slot_is_nobodys(server, whole):
@@ -252,7 +258,7 @@ def test_emptying_a_cache_while_a_slot_is_nobodys(server, whole):
     server.graceful()
     assert cached("cclear")[0].startswith("outage")
     home("CLUSTER", "ADDSLOTS", slot)
-    wait_until(whole.is_whole, "all to know of it again", 30)
+    wait_until(whole.is_whole, "all to know of it again")
     for m in whole.members:
         m("CONFIG", "SET", "cluster-require-full-coverage", "yes")
     wait_until(lambda: cached("cclear") == ["ok"], "it to be empty")
@@ -280,8 +286,6 @@ def test_emptying_a_cache_while_slots_move(server, whole):
     def cached(*calls):
         return server.client().results("cache=moving/things/60000", *calls, **at)[1:]
     first, held, last = sorted(whole.masters(), key=lambda m: m.port)
-    for m in whole.members:
-        m("CONFIG", "SET", "cluster-node-timeout", "15000")
     assert cached(*[f"cset=k{i}:1" for i in range(30)]) == ["ok"] * 30
     slot = slot_of(whole, last("KEYS", "bs:moving:c*")[0])
     for m in whole.members:
@@ -297,9 +301,7 @@ def test_emptying_a_cache_while_slots_move(server, whole):
         assert cleared.result() == ["ok"]
     assert first.calls("scan") > 1
     assert [k for m in whole.masters() for k in m("KEYS", "bs:moving:c*")] == []
-    for m in whole.members:
-        m("CONFIG", "SET", "cluster-node-timeout", "1000")
-    wait_until(whole.is_whole, "all to know of it", 30)
+    wait_until(whole.is_whole, "all to know of it")
     whole.move(slot, last)
 
 
@@ -329,19 +331,20 @@ def test_a_node_that_joins_and_leaves(server, whole):
     assert visitor.results("incr=n:1", "get=n", at="/moving") == ["=4", "=4"]
 
 
-def test_failover_when_a_master_is_killed(server, whole):
+def test_failover_when_a_master_is_killed(server, watched):
     """Requests fail only while its slots have no master; what its replica had is not lost."""
     server.expect(OUTAGE)
     with Load(server, "/main", 12, loses=True) as load:
         wait_until(load.goes_on(), "the load to run")
-        old = whole.owner(0)
-        slots = whole.owns(old)
+        old = watched.owner(0)
+        slots = watched.owns(old)
         sure = load.counted()
         # its slots' visitors' last steps, and this mark behind them, are on the replica
-        old("EVAL", "return redis.call('SET', KEYS[1], 'x')", 1, "{" + tag_for(whole, old) + "}mark")
+        old("EVAL", "return redis.call('SET', KEYS[1], 'x')", 1, "{" + tag_for(watched, old) + "}mark")
         assert old("WAIT", 1, 5000) == 1
         old.kill()
-        wait_until(lambda: whole.serves(slots), "another master for the slots")
+        wait_until(lambda: watched.serves(slots), "another master for the slots")
+        watched.watch(CALM)
         healed = time.monotonic()
         at_heal = load.counted()
         wait_until(load.goes_on(20), "service to go on")
@@ -354,47 +357,48 @@ def tag_for(layout, owner):
     return next(t for t in map(str, range(1000)) if layout.owner(slot_of(layout, t)) is owner)
 
 
-def test_nobody_waits_for_a_master_that_was_replaced(server, whole):
+def test_nobody_waits_for_a_master_that_was_replaced(server, watched):
     """SIGSTOP, and a call that has much time: it is served as soon as a replica has taken over."""
     server.expect(OUTAGE)
-    visitor, slot = new_visitor(server, whole, "/patient")
-    old = whole.owner(slot)
-    slots = whole.owns(old)
-    old("EVAL", "return redis.call('SET', KEYS[1], 'x')", 1, "{" + tag_for(whole, old) + "}mark")
+    visitor, slot = new_visitor(server, watched, "/patient")
+    old = watched.owner(slot)
+    slots = watched.owns(old)
+    old("EVAL", "return redis.call('SET', KEYS[1], 'x')", 1, "{" + tag_for(watched, old) + "}mark")
     assert old("WAIT", 1, 5000) == 1
-    replica = whole.replica_of(old)
+    replica = watched.replica_of(old)
     old.pause()
     with ThreadPoolExecutor(1) as pool:
         read = pool.submit(visitor.results, "get=n", at="/patient", timeout=120)
         wait_until(lambda: replica.role() == "master", "its replica to take over")
         assert read.result(SOON) == ["=2"]
     old.resume()
-    wait_until(lambda: whole.serves(slots), "the old master to be a replica", 30)
+    wait_until(lambda: watched.serves(slots), "the old master to be a replica")
 
 
-def test_an_orderly_failover(server, whole):
+def test_an_orderly_failover(server, watched):
     """CLUSTER FAILOVER hands over without losing anything: neither do we, and no request fails."""
     server.expect(OUTAGE)
     with Load(server, "/main") as load:
         wait_until(load.goes_on(), "the load to run")
-        old = whole.owner(SLOTS - 1)
-        replica = whole.replica_of(old)
-        whole.replace(old, replica)
+        old = watched.owner(SLOTS - 1)
+        replica = watched.replica_of(old)
+        watched.replace(old, replica)
         wait_until(load.goes_on(20), "service to go on")
     assert load.refused() == 0
 
 
-def test_what_is_destroyed_stays_so(server, whole):
+def test_what_is_destroyed_stays_so(server, watched):
     """With replicas=1 an acknowledged removal is on a replica: the failover does not undo it."""
     server.expect(OUTAGE)
     visitors = [works(server, "copied") for _ in range(9)]
     tokens = [v.jar["copied"] for v in visitors]
     for visitor in visitors:
         assert visitor.results("destroy", at="/copied") == ["ok"]
-    old = whole.owner(SLOTS // 2)
-    slots = whole.owns(old)
+    old = watched.owner(SLOTS // 2)
+    slots = watched.owns(old)
     old.kill()
-    wait_until(lambda: whole.serves(slots), "another master for the slots")
+    wait_until(lambda: watched.serves(slots), "another master for the slots")
+    watched.watch(CALM)
     for token in tokens:
         visitor = server.client()
         visitor.jar["copied"] = token
@@ -408,18 +412,18 @@ def test_fewer_replicas_than_asked_for_is_an_outage(server, whole):
     server.expect(OUTAGE)
 
 
-def test_a_node_alone_fails_alone(server, whole):
+def test_a_node_alone_fails_alone(server, watched):
     """Where a master is gone and nobody takes over, the breaker opens for its keys; the others are served as if
     nothing was. When it is back, so are its sessions."""
     server.expect(OUTAGE)
-    for member in whole.members:
+    for member in watched.members:
         member("CONFIG", "SET", "cluster-require-full-coverage", "no")
-    old = whole.owner(0)
-    replica = whole.replica_of(old)
+    old = watched.owner(0)
+    replica = watched.replica_of(old)
     lost, kept = [], []
     while len(lost) < 2 or len(kept) < 4:
-        visitor, slot = new_visitor(server, whole, "/short")
-        (lost if whole.owner(slot) is old else kept).append(visitor)
+        visitor, slot = new_visitor(server, watched, "/short")
+        (lost if watched.owner(slot) is old else kept).append(visitor)
     replica.kill()
     old.kill()
 
@@ -435,7 +439,7 @@ def test_a_node_alone_fails_alone(server, whole):
         wait_until(lambda: v.probe("get=n", at="/short").status == 200, "service to return")
 
 
-def test_many_at_once_while_one_node_is_gone(server, whole):
+def test_many_at_once_while_one_node_is_gone(server, watched):
     """What is there is had, and nobody thinks that the others are gone, too."""
     server.expect(OUTAGE)
 
@@ -443,14 +447,14 @@ def test_many_at_once_while_one_node_is_gone(server, whole):
         return server.client().probe("cache=short/things/60000", *calls, at="/short")
     names = [f"k{i}" for i in range(30)]
     assert cached(*[f"cset={n}:1" for n in names]).results[1:] == ["ok"] * 30
-    for member in whole.members:
+    for member in watched.members:
         member("CONFIG", "SET", "cluster-require-full-coverage", "no")
-    old = whole.owner(0)
-    replica = whole.replica_of(old)
+    old = watched.owner(0)
+    replica = watched.replica_of(old)
     kept = []
     while len(kept) < 4:
-        visitor, slot = new_visitor(server, whole, "/short")
-        kept += [visitor] * (whole.owner(slot) is not old)
+        visitor, slot = new_visitor(server, watched, "/short")
+        kept += [visitor] * (watched.owner(slot) is not old)
     replica.kill()
     old.kill()
     try:
@@ -466,12 +470,12 @@ def test_many_at_once_while_one_node_is_gone(server, whole):
 def test_all_nodes_are_gone(server, whole):
     """Each request ends in time, and all is well when they are back."""
     server.expect(OUTAGE)
-    visitor = works(server, "main")
+    visitor = works(server, "short")
     for member in whole.members:
         member.pause()
     began = time.monotonic()
-    assert visitor.probe("get=n", at="/main").status == 503
+    assert visitor.probe("get=n", at="/short").status == 503
     assert time.monotonic() - began < 15    # timeout=2s, on a busy machine
     for member in whole.members:
         member.resume()
-    wait_until(lambda: visitor.probe("get=n", at="/main").status == 200, "service to return")
+    wait_until(lambda: visitor.probe("get=n", at="/short").status == 200, "service to return")

@@ -168,8 +168,7 @@ def test_what_is_no_record_hides_no_other(start, redis):
 
 @pytest.fixture(scope="module")
 def contract(build):
-    subprocess.run(["make", "-s", "-C", build.dir, "tests/contract/contract"], check=True, capture_output=True)
-    return build.dir / "tests" / "contract" / "contract"
+    return build.program("tests/contract/contract")
 
 
 def run(contract, redis, acl, patience):

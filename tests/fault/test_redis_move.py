@@ -25,7 +25,7 @@ def wire(redis):
 @pytest.mark.parametrize("action", [Swallow, Drop])
 def test_a_session_that_left_is_not_lost(start, redis, wire, action):
     """Its end there is sent again, and finds that it was done."""
-    server = start(f"BSessionStore before redis://127.0.0.1:{wire.port} timeout=1s breaker=off\n"
+    server = start(f"BSessionStore before redis://127.0.0.1:{wire.port} timeout=20s connect_timeout=10s breaker=off\n"
                    "BSessionStore default memory:\n" + on("BSessionUse before") + """
 <Location /moved>
     SetHandler bsession-probe

@@ -5,7 +5,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from places import ONE_CHILD, places, start_places
+from places import HASTY, ONE_CHILD, places, start_places
 
 
 def test_sentinels_are_not_stormed(start):
@@ -23,7 +23,7 @@ def test_sentinels_are_not_stormed(start):
                     return
         threading.Thread(target=know_nothing, daemon=True).start()
         port = sentinel.getsockname()[1]
-        server = start_places(start, {"lost": f"redis://127.0.0.1:{port} sentinel=x"}, mpm_config=ONE_CHILD)
+        server = start_places(start, {"lost": f"redis://127.0.0.1:{port} sentinel=x"}, HASTY, mpm_config=ONE_CHILD)
         server.expect("bsession:(error|warn)")
         asked.clear()
         began = time.monotonic()

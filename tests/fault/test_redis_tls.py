@@ -14,7 +14,7 @@ import pytest
 from certificates import Authority
 from doubles import wait_until
 from httpd import Httpd
-from places import ONE_CHILD, places, refused, start_places, works
+from places import HASTY, ONE_CHILD, places, refused, start_places, works
 from redis_server import Redis
 from tls_proxy import TLS1_1, TLS1_2, TLS1_3, TlsProxy
 
@@ -70,7 +70,7 @@ def server(start, redis, mutual, expired, elsewhere):
         "stranger": f"rediss://localhost:{redis.ports[1]} ca={stranger.pem}",
         "off": f"rediss://localhost:{redis.ports[1]} verify=off",
         "clear": f"redis://localhost:{redis.ports[1]}",
-        "notls": f"{plain} ca={ca}",
+        "notls": f"{plain} ca={ca} connect_timeout=1s",
         "expired": expired.tls,
         "expiredoff": f"{expired.tls} verify=off",
         "elsewhere": elsewhere.tls,
@@ -132,7 +132,7 @@ def test_the_name_is_asked_for(start, redis):
     server.expect("store (host|address|named): ")
     for name in ("host", "address", "named"):
         assert server.client().probe("set=a:1", at=f"/{name}").status == 503
-    thread.join(10)
+    thread.join(30)
     listening.close()
     assert asked == ["localhost", None, "redis.example.com"] * 2
 
@@ -270,26 +270,25 @@ def test_what_nobody_asked_for(start, redis, proxied, part):
         [mine] = proxy.open()
         mine.say(b"*0\r\n:-2\r\n", part)
         assert visitor.results("get=n", "incr=n:1", at="/good") == [f"={n - 1}", f"={n}"]
-        assert mine.ended.wait(10)
+        assert mine.ended.wait(30)
 
 
 def test_a_record_that_trickles(start, redis, proxied):
     """Each byte comes in time, and all of them do not."""
     proxy = proxied()
-    server = at_proxy(start, redis, proxy, "connect_timeout=500ms")
+    server = at_proxy(start, redis, proxy, "connect_timeout=500ms", options=HASTY)
     visitor = works(server, "good")
     proxy.trickle = 0.05
     began = time.monotonic()
     assert visitor.probe("get=n", at="/good").status == 503
-    took = time.monotonic() - began
-    assert 1.5 < took < 15              # timeout=2s, on a busy machine
+    assert 1.5 < time.monotonic() - began < 15      # timeout=2s, on a busy machine
     assert "took too long" in server.logged("store good: load failed")
     began = time.monotonic()
     assert visitor.probe("get=n", at="/good").status == 503
-    assert time.monotonic() - began < took
+    assert time.monotonic() - began < 15
     server.expect("store good: ")
     proxy.trickle = 0
-    assert visitor.results("get=n", at="/good") == ["=2"]
+    wait_until(lambda: visitor.probe("get=n", at="/good").results == ["=2"], "the store to be had again")
 
 
 def test_values_of_many_records(start, redis, proxied):
@@ -308,9 +307,9 @@ def test_the_last_word(start, redis, proxied):
     server = at_proxy(start, redis, proxy)
     works(server, "good")
     before = list(proxy.connections)
-    assert len(before) == 2 and before[0].ended.wait(10) and before[0].goodbye
+    assert len(before) == 2 and before[0].ended.wait(30) and before[0].goodbye
     server.graceful()
-    assert before[1].ended.wait(10) and before[1].goodbye
+    assert before[1].ended.wait(30) and before[1].goodbye
 
 
 def test_errors_that_others_leave(start, redis, proxied):

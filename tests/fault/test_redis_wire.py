@@ -126,9 +126,9 @@ def test_every_byte_by_itself(server, wire):
 
 def test_the_contract_byte_by_byte(build, wire):
     """All that the suite asks of a store, with the head of each reply in pieces."""
-    subprocess.run(["make", "-s", "-C", build.dir, "tests/contract/contract"], check=True, capture_output=True)
+    contract = build.program("tests/contract/contract")
     wire.split = 300
-    done = subprocess.run([build.dir / "tests/contract/contract",
+    done = subprocess.run([contract,
                            f"redis://web:{PASSWORD}@127.0.0.1:{wire.port}/3", "connect_timeout=20s"],
                           capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,6 +1,7 @@
 """What every test with a real httpd is given; tests/http and tests/fault share it."""
 
 import pathlib
+import signal
 import sys
 
 import pytest
@@ -18,6 +19,11 @@ import sql_servers  # noqa: E402
 STARTED = {"dbd:": (sql_servers, "pgsql"), "dbd:mysql": (sql_servers, "mysql"), "dbd:sqlite": (sql_servers, "sqlite"),
            "file:": (file_directory, None), "memcached:": (memcached_server, "tcp"),
            "redis:": (redis_server, "tcp"), "rediss:": (redis_server, "tls"), "redis+unix:": (redis_server, "unix")}
+
+
+def pytest_configure():
+    """Whoever ends a run ends the servers that it started."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def pytest_addoption(parser):
@@ -38,6 +44,8 @@ def store_words(request):
         return
     module, how = STARTED[scheme]
     server, words = module.start_as(how)
+    if not any(option.startswith("timeout=") for option in options):
+        options.append("timeout=20s")       # no test is about how long it takes on a busy machine
     yield " ".join([words, *options]), server.lines() if module is sql_servers else ""
     server.stop()
 

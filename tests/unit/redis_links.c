@@ -195,12 +195,12 @@ START_TEST(what_waits_for_an_answer_serves_nobody_else)
 {
     redis_address_t address = silent_server(5);
     redis_word_t ping = redis_word("PING");
-    bsession_call_t call = call_until(apr_time_from_sec(5));
+    bsession_call_t call = call_until(apr_time_from_sec(30));
     redis_node_t *node;
     redis_link_t *link;
     int send;
 
-    conf.login.connect_timeout = apr_time_from_sec(5);
+    conf.login.connect_timeout = apr_time_from_sec(20);
     node = redis_node_make(&conf, &address, pool);
     for (send = 0; send < 2; send++) {
         ck_assert_int_eq(redis_node_acquire(node, &link, &call), APR_SUCCESS);
@@ -244,7 +244,7 @@ START_TEST(one_address_of_a_name_does_not_hide_the_next)
         apr_socket_timeout_set(waiting, 0);
         apr_socket_connect(waiting, there);
     }
-    conf.login.connect_timeout = apr_time_from_msec(400);
+    conf.login.connect_timeout = apr_time_from_sec(2);
     apr_pool_create(&own, pool);
     link = redis_link_make(&name, &conf.login, own);
     ck_assert_int_eq(redis_link_ready(link, &call), APR_SUCCESS);
@@ -256,11 +256,11 @@ END_TEST
 START_TEST(what_has_not_said_who_it_is_serves_nobody_else)
 {
     redis_address_t address = silent_server(5);
-    bsession_call_t call = call_until(apr_time_from_msec(100));
+    bsession_call_t call = call_until(apr_time_from_sec(30));
     redis_link_t *link;
     apr_pool_t *own;
 
-    conf.login.connect_timeout = apr_time_from_sec(5);
+    conf.login.connect_timeout = apr_time_from_sec(20);
     conf.login.password = "pass";
     apr_pool_create(&own, pool);
     link = redis_link_make(&address, &conf.login, own);
@@ -268,6 +268,7 @@ START_TEST(what_has_not_said_who_it_is_serves_nobody_else)
     ck_assert(!redis_link_is_settled(link));
     ck_assert_int_eq(redis_link_send(link, &call), APR_SUCCESS);
     ck_assert(!redis_link_is_clean(link));
+    call = call_until(apr_time_from_msec(100));
     ck_assert_int_eq(redis_link_settle(link, &call), APR_TIMEUP);
     ck_assert(!redis_link_is_open(link));
     redis_link_free(link);
