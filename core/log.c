@@ -45,6 +45,7 @@ static const struct {
     { BSESSION_ECORRUPT, "the record is damaged" },
     { BSESSION_EFULL,    "the store is full" },
     { BSESSION_ELATE,    "the response's headers have left" },
+    { BSESSION_EMANY,    "the user has as many sessions as BSessionUser max= allows" },
     { BSESSION_EGONE,    "another request ended the session or logged in" },
     { BSESSION_EBUSY,    "another request has the session's lock" }
 };

@@ -71,14 +71,12 @@ static apr_size_t utf8_length(const unsigned char *c, apr_size_t left)
     return len;
 }
 
-int bs_key_valid(const char *name, apr_size_t len)
+/** UTF-8 without control characters. */
+static int is_text(const char *text, apr_size_t len)
 {
-    const unsigned char *c = (const unsigned char *)name;
+    const unsigned char *c = (const unsigned char *)text;
     apr_size_t i, step;
 
-    if (len == 0 || len > BS_KEY_MAX || (len >= 3 && memcmp(name, "_bs", 3) == 0)) {
-        return 0;
-    }
     for (i = 0; i < len; i += step) {
         step = utf8_length(c + i, len - i);
         if (step == 0 || c[i] < 0x20 || c[i] == 0x7F
@@ -87,6 +85,17 @@ int bs_key_valid(const char *name, apr_size_t len)
         }
     }
     return 1;
+}
+
+int bs_key_valid(const char *name, apr_size_t len)
+{
+    return len > 0 && len <= BS_KEY_MAX && !(len >= 3 && memcmp(name, "_bs", 3) == 0)
+           && is_text(name, len);
+}
+
+int bs_owner_valid(const char *name, apr_size_t len)
+{
+    return len > 0 && len <= BS_OWNER_MAX && is_text(name, len);
 }
 
 int bs_number_parse(apr_int64_t *number, const char *text, apr_size_t len)

@@ -18,7 +18,8 @@
 #include "bsession_provider.h"
 #include "mod_bsession.h"
 
-#define BS_KEY_MAX 128
+#define BS_KEY_MAX   128
+#define BS_OWNER_MAX 255
 
 typedef struct {
     apr_pool_t        *pool;
@@ -44,6 +45,9 @@ void bs_table_saved(bs_table_t *table);
 
 /** Whether this may be the name of a key: see mod_bsession.h. */
 int bs_key_valid(const char *name, apr_size_t len);
+
+/** Whether somebody may be called so: 1 to 255 bytes of UTF-8 without control characters. */
+int bs_owner_valid(const char *name, apr_size_t len);
 
 /** Whether it belongs to a module alone: BSESSION_PRIVATE of mod_bsession.h. */
 static inline int bs_key_is_private(const char *name)

@@ -20,6 +20,7 @@
 #define ASIDE_SEEN  2
 #define TAG_SPENT   'r'
 #define SPENT_LEN   16
+#define TAG_OWNER   'o'
 #define NAME_MAX    255
 
 static void put_time(unsigned char *to, apr_time_t time)
@@ -124,6 +125,10 @@ apr_size_t bs_meta_write(const bs_meta_t *meta, unsigned char to[BS_META_MAX])
     }
     write_bound(meta, &at);
     write_rotation(meta, &at);
+    if (meta->owner.len) {
+        memcpy(section(&at, TAG_OWNER, (unsigned char)meta->owner.len), meta->owner.data,
+               meta->owner.len);
+    }
     return (apr_size_t)(at - to);
 }
 
@@ -186,6 +191,16 @@ static int read_bound(bs_meta_t *meta, const unsigned char *from, unsigned len)
     return 1;
 }
 
+static int read_owner(bs_meta_t *meta, const unsigned char *from, unsigned len)
+{
+    if (len == 0 || meta->owner.len) {
+        return 0;
+    }
+    meta->owner.data = (const char *)from;
+    meta->owner.len = len;
+    return 1;
+}
+
 static int read_section(bs_meta_t *meta, const unsigned char *at)
 {
     switch (at[0]) {
@@ -199,6 +214,8 @@ static int read_section(bs_meta_t *meta, const unsigned char *at)
         return read_aside(meta, at + 2, at[1]);
     case TAG_SPENT:
         return read_spent(meta, at + 2, at[1]);
+    case TAG_OWNER:
+        return read_owner(meta, at + 2, at[1]);
     default:
         return 1;
     }
@@ -218,6 +235,7 @@ apr_status_t bs_meta_read(bs_meta_t *meta, const bsession_bytes_t *from)
     memset(meta->bound, 0, sizeof meta->bound);
     meta->nretired = meta->naside = meta->nspent = 0;
     meta->issued = 0;
+    meta->owner.len = 0;
     while (at < from->len) {
         if (from->len - at < 2 || from->len - at - 2 < data[at + 1]
             || !read_section(meta, data + at)) {

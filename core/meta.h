@@ -18,6 +18,7 @@
  *                    good, and flags: 1 open, 2 seen; several, the latest last. See rotation.h
  *      'r'     16    the digest of one whose time is over: who comes with it has a copy; several,
  *                    the latest last
+ *      'o'     1-255 the owner's name, where the session has one
  */
 #ifndef BS_META_H
 #define BS_META_H
@@ -67,6 +68,8 @@ typedef struct {
     int           nspent;                       /* the latest last */
     bs_aside_t    aside[BS_ASIDE_MAX];
     unsigned char spent[BS_SPENT_MAX][BS_DIGEST_SIZE];
+    bsession_bytes_t owner;                     /* where the record's meta is, or a longer life; no NUL
+                                                   follows. Empty: nobody's */
 } bs_meta_t;
 
 /** A verifier's digest joins the retired ones, and those before `forget` leave them. */

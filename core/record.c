@@ -141,6 +141,11 @@ apr_status_t bs_record_read(bsession_record_t *record, const void *from, apr_siz
     return APR_SUCCESS;
 }
 
+int bs_hex_digit(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
 char *bs_key_text(const bsession_key_t *key, char text[BSESSION_KEY_TEXT_SIZE])
 {
     static const char digits[] = "0123456789abcdef";

@@ -34,6 +34,8 @@ void         bs_record_write(const bsession_record_t *record, void *to);
 apr_status_t bs_record_read(bsession_record_t *record, const void *from, apr_size_t size,
                             apr_pool_t *pool);
 
+/** What a digit stands for, in lower case; or -1. */
+int          bs_hex_digit(char c);
 char        *bs_key_text(const bsession_key_t *key, char text[BSESSION_KEY_TEXT_SIZE]);
 
 #endif

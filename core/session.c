@@ -73,7 +73,8 @@ unsigned bs_session_facts(bs_session_t *s)
 {
     bs_session_load(s);
     return s->facts | (s->table.nchanges ? BSESSION_WAS_CHANGED : 0)
-           | (s->rotating ? BSESSION_WAS_ROTATED : 0)
+           | (s->rotating || (s->state == BS_PRESENT && bs_session_changes_owner(s))
+              ? BSESSION_WAS_ROTATED : 0)
            | (s->headers_gone ? BSESSION_WAS_ANSWERED : 0);
 }
 
@@ -94,7 +95,7 @@ void bs_session_lose(bs_session_t *s)
         bs_store_count(s->terms.store, BS_DROPPED_CHANGES);
     }
     bs_table_adopt(&s->table, &none);
-    s->rotating = s->prolonging = s->noting = s->renewing = 0;
+    s->rotating = s->prolonging = s->noting = s->renewing = s->naming = 0;
     s->state = BS_GONE;
     s->cookie = BS_COOKIE_KEEP;
 }
@@ -138,6 +139,12 @@ void bs_session_is_retired(bs_session_t *s)
     s->state = BS_RETIRED;
 }
 
+/** Something that makes a session where there is none. */
+static int has_changes(const bs_session_t *s)
+{
+    return s->table.nchanges || (s->naming && s->named.len);
+}
+
 static apr_status_t status_of_state(const bs_session_t *s)
 {
     switch (s->state) {
@@ -152,7 +159,7 @@ static apr_status_t status_of_state(const bs_session_t *s)
     case BS_UNASKED:
         break;
     }
-    return s->table.nchanges ? APR_SUCCESS : APR_NOTFOUND;
+    return has_changes(s) ? APR_SUCCESS : APR_NOTFOUND;
 }
 
 static void ask(bs_session_t *s)
@@ -209,18 +216,18 @@ const bsession_field_t *bs_session_get(bs_session_t *s, const char *key)
 
 int bs_session_dirty(const bs_session_t *s)
 {
-    return s->table.nchanges
-           || (s->state == BS_PRESENT && (s->rotating || s->prolonging || s->noting || s->renewing));
+    return has_changes(s)
+           || (s->state == BS_PRESENT && (s->rotating || s->prolonging || s->noting || s->renewing
+                                          || s->naming));
 }
 
 int bs_session_exists(const bs_session_t *s)
 {
     return s->state == BS_PRESENT || ((s->state == BS_ABSENT || s->state == BS_RETIRED)
-                                      && s->table.nchanges);
+                                      && has_changes(s));
 }
 
-/** Before a change: is there, or can there be, something to change? */
-static apr_status_t may_change(bs_session_t *s)
+apr_status_t bs_session_may_change(bs_session_t *s)
 {
     apr_status_t status = bs_session_load(s);
 
@@ -236,24 +243,40 @@ static apr_status_t may_change(bs_session_t *s)
     return s->headers_gone && s->state != BS_PRESENT ? BSESSION_ELATE : bs_session_lock_again(s);
 }
 
+static int is_owner_key(const bs_session_t *s, const char *key)
+{
+    return s->terms.user.key && strcmp(s->terms.user.key, key) == 0;
+}
+
+/** The same of a key that is to get a value. */
+static apr_status_t may_put(bs_session_t *s, const char *key, const void *value, apr_size_t len)
+{
+    apr_status_t status = bs_session_may_change(s);
+
+    return status || !s->terms.user.key ? status : bs_session_may_put(s, key, value, len);
+}
+
 apr_status_t bs_session_set(bs_session_t *s, const char *key, const void *value, apr_size_t len)
 {
-    apr_status_t status = may_change(s);
+    apr_status_t status = may_put(s, key, value, len);
 
     return status ? status : bs_table_set(&s->table, key, strlen(key), value, len);
 }
 
 apr_status_t bs_session_add(bs_session_t *s, const char *key, const void *value, apr_size_t len)
 {
-    apr_status_t status = may_change(s);
+    apr_status_t status = may_put(s, key, value, len);
 
     return status ? status : bs_table_add(&s->table, key, strlen(key), value, len);
 }
 
 apr_status_t bs_session_incr(bs_session_t *s, const char *key, apr_int64_t by, apr_int64_t *now)
 {
-    apr_status_t status = may_change(s);
+    apr_status_t status = bs_session_may_change(s);
 
+    if (status == APR_SUCCESS && s->headers_gone && by && is_owner_key(s, key)) {
+        status = BSESSION_ELATE;
+    }
     return status ? status : bs_table_incr(&s->table, key, strlen(key), by, now);
 }
 
@@ -268,10 +291,13 @@ static void forget_if_nothing_is_left(bs_session_t *s)
 
 apr_status_t bs_session_unset(bs_session_t *s, const char *key)
 {
-    apr_status_t status = may_change(s);
+    apr_status_t status = bs_session_may_change(s);
 
     if (status == BSESSION_ELATE) {
         return APR_SUCCESS;             /* no session, no key */
+    }
+    if (status == APR_SUCCESS && is_owner_key(s, key)) {
+        status = bs_session_may_drop(s);
     }
     if (status == APR_SUCCESS) {
         status = bs_table_unset(&s->table, key, strlen(key));
@@ -304,10 +330,13 @@ static void clear(bs_table_t *table)
 
 apr_status_t bs_session_clear(bs_session_t *s)
 {
-    apr_status_t status = may_change(s);
+    apr_status_t status = bs_session_may_change(s);
 
     if (status == BSESSION_ELATE) {
         return APR_SUCCESS;
+    }
+    if (status == APR_SUCCESS && s->terms.user.key) {
+        status = bs_session_may_drop(s);
     }
     if (status == APR_SUCCESS) {
         clear(&s->table);
@@ -398,7 +427,12 @@ apr_status_t bs_session_touch(bs_session_t *s, apr_time_t deadline)
         status = bs_store_touch(s->terms.store, &caller, &s->key, end);
     }
     if (status == APR_SUCCESS) {
+        apr_time_t before = s->record.expires;
+
         s->record.expires = end;
+        if (s->meta.owner.len) {
+            bs_session_enter_again(s, before, deadline);
+        }
     }
     else if (status == APR_NOTFOUND) {
         bs_session_lose(s);

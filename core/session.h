@@ -32,6 +32,7 @@
 #include "merge.h"
 #include "rotation.h"
 #include "terms.h"
+#include "users.h"
 
 typedef enum {
     BS_UNASKED, BS_PRESENT, BS_ABSENT, BS_RETIRED, BS_OUTAGE, BS_GONE
@@ -84,7 +85,10 @@ struct bs_session_t {
     bs_table_t         table;
     bs_cookie_due_t    cookie;              /* what the response must say */
     int                had_record;          /* when the request came */
+    bsession_bytes_t   named;               /* whose it is to be, while `naming` */
+    int                listed;              /* sessions of its owner, when it was entered */
     unsigned           rotating : 1;        /* the next save changes the token */
+    unsigned           naming : 1;          /* the next save changes the owner: see set_user */
     unsigned           stale : 1;           /* a merge in place met somebody else's changes */
     unsigned           headers_gone : 1;    /* nothing that needs a cookie can be done any more */
     unsigned           existing_only : 1;   /* where there is none, none is made */
@@ -160,6 +164,17 @@ void          bs_session_limit(bs_session_t *s, apr_size_t max_bytes, apr_size_t
 /** What BSessionBind says, at another place of the same request; from now on. */
 void          bs_session_bind(bs_session_t *s, const bs_bind_rule_t *rule);
 
+/* ---- owners: session_owner.c, session_users.c; see mod_bsession.h ---- */
+
+apr_status_t  bs_session_set_owner(bs_session_t *s, const char *name);
+/** With what this request has changed. NULL: nobody's. */
+const char   *bs_session_owner(bs_session_t *s);
+apr_status_t  bs_session_list_user(bs_session_t *s, const char *name, bsession_each_user_t *each,
+                                   void *baton);
+apr_status_t  bs_session_revoke(bs_session_t *s, const char *name, const char *tag);
+apr_status_t  bs_session_revoke_user(bs_session_t *s, const char *name);
+apr_status_t  bs_session_revoke_others(bs_session_t *s);
+
 /** Has the session alone from here on, and as others left it: what was changed already is put on
  *  that. APR_NOTFOUND where there is no record; BSESSION_EBUSY. Again: the lease begins anew. */
 apr_status_t  bs_session_lock(bs_session_t *s);
@@ -181,7 +196,11 @@ apr_status_t  bs_session_lock_again(bs_session_t *s);
  *  and nothing may be written. */
 apr_status_t  bs_session_keep_lock(bs_session_t *s, apr_time_t deadline);
 apr_status_t  bs_session_check_lock(bs_session_t *s, apr_time_t deadline);
-void          bs_session_drop_over_limit(bs_session_t *s);
+/** APR_ENOSPC, BSESSION_EMANY: what was stored stays. */
+void          bs_session_drop_changes(bs_session_t *s, apr_status_t status);
+
+/** Before a change: is there, or can there be, something to change? */
+apr_status_t  bs_session_may_change(bs_session_t *s);
 
 /** Looks a token up, unless no secret vouches for it. On success the session's home, record, meta and
  *  key are this token's, which knows its secret; otherwise they are untouched. BSESSION_EGONE: it was
@@ -209,5 +228,51 @@ apr_status_t  bs_session_failed(bs_session_t *s, apr_status_t status);
 void          bs_session_happened(bs_session_t *s, bs_event_t event);
 void          bs_session_tell(bs_session_t *s);
 bs_caller_t   bs_session_caller(const bs_session_t *s, apr_time_t deadline);
+
+/* Between them, on owners. */
+
+int              bs_same_bytes(const bsession_bytes_t *one, const bsession_bytes_t *other);
+/** Whose it is once what this request has changed is saved; empty: nobody's. */
+bsession_bytes_t bs_session_next_owner(const bs_session_t *s);
+int              bs_session_changes_owner(const bs_session_t *s);
+/** Whether the key that names the owner may get this value; and may go. Only where there is such a
+ *  key. */
+apr_status_t     bs_session_may_put(const bs_session_t *s, const char *key, const void *value,
+                                    apr_size_t len);
+apr_status_t     bs_session_may_drop(const bs_session_t *s);
+
+/** Before a save of s->key for the owner in this meta: the list says so first. */
+apr_status_t     bs_session_enter(bs_session_t *s, const bs_meta_t *meta, apr_time_t end, int login,
+                                  apr_time_t deadline);
+/** After a login: the oldest end where there are too many. BSESSION_EGONE: this was one of them. */
+apr_status_t     bs_session_make_room(bs_session_t *s, apr_time_t deadline);
+/** After it was prolonged: now and then the list is told again. */
+void             bs_session_enter_again(bs_session_t *s, apr_time_t end_before, apr_time_t deadline);
+/** After a save: of a new owner, and of the one before, as it may be the same one, prolonged.
+ *  BSESSION_EGONE as bs_session_make_room. */
+apr_status_t     bs_session_tell_lists(bs_session_t *s, const bsession_bytes_t *before,
+                                       apr_time_t end_before, apr_time_t deadline);
+/** It is no longer this one's. Nothing depends on it. */
+void             bs_session_leave(bs_session_t *s, const bsession_bytes_t *name, apr_time_t deadline);
+
+/** One use of users.h for this session's realm and store. What it allocates goes with it. */
+typedef struct {
+    bs_user_t   user;
+    apr_pool_t *scratch;
+} bs_user_call_t;
+
+/* What is seen of a session in passing. */
+typedef struct {
+    apr_time_t created, expires;
+} bs_seen_t;
+
+apr_status_t     bs_session_begin_user(bs_user_call_t *call, bs_session_t *s,
+                                       const bsession_bytes_t *name, apr_time_t deadline);
+void             bs_session_end_user(bs_user_call_t *call);
+void             bs_session_look(bs_user_call_t *call, const bs_owned_list_t *list,
+                                 apr_status_t *statuses, bs_seen_t *seen);
+/** Whether a record is a session of this owner in this realm. */
+int              bs_session_is_of(const bs_session_t *s, const bsession_record_t *record,
+                                  const bsession_bytes_t *name, bs_seen_t *seen);
 
 #endif

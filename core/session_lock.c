@@ -145,7 +145,7 @@ static apr_status_t look_again(bs_session_t *s)
         return is_no_more(s, status);
     }
     if (status == APR_ENOSPC) {
-        bs_session_drop_over_limit(s);
+        bs_session_drop_changes(s, APR_ENOSPC);
     }
     return status == APR_SUCCESS || status == APR_ENOSPC ? status : bs_session_failed(s, status);
 }

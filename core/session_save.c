@@ -52,7 +52,7 @@ static void settle(bs_session_t *s, const draft_t *draft)
         s->record.expires = draft->record.expires;
     }
     s->record.fields = s->table.fields;
-    s->rotating = s->prolonging = s->noting = s->renewing = 0;
+    s->rotating = s->prolonging = s->noting = s->renewing = s->naming = 0;
     s->touched = 1;
     if (s->table.nchanges) {
         s->facts |= BSESSION_WAS_CHANGED;
@@ -62,9 +62,29 @@ static void settle(bs_session_t *s, const draft_t *draft)
 
 /* ---- a new record ---- */
 
-static apr_status_t create_once(bs_session_t *s, apr_time_t deadline)
+/** Nobody else knows its key: where it is not stored it need not stay in its owner's list. */
+static apr_status_t create_as_drafted(bs_session_t *s, draft_t *draft, apr_time_t deadline)
 {
     bs_caller_t caller = bs_session_caller(s, deadline);
+    const bsession_bytes_t *owner = &draft->meta.owner;
+    apr_status_t status = APR_SUCCESS;
+
+    if (owner->len) {
+        status = bs_session_enter(s, &draft->meta, draft->record.expires, 1, deadline);
+    }
+    if (status != APR_SUCCESS) {
+        return status;
+    }
+    draft_record(draft, s);
+    status = bs_store_save(s->terms.store, &caller, &s->key, &draft->save, &draft->saved);
+    if (owner->len && status != APR_SUCCESS && !bs_is_outage(status)) {
+        bs_session_leave(s, owner, deadline);
+    }
+    return status;
+}
+
+static apr_status_t create_once(bs_session_t *s, apr_time_t deadline)
+{
     draft_t draft = { .save.mode = BSESSION_CREATE };
     apr_time_t now = apr_time_now();
     apr_status_t status = bs_token_new(&draft.token);
@@ -85,10 +105,10 @@ static apr_status_t create_once(bs_session_t *s, apr_time_t deadline)
     if (status != APR_SUCCESS) {
         return status;
     }
+    draft.meta.owner = bs_session_next_owner(s);
     s->meta = draft.meta;
     draft.record.expires = bs_session_new_end(s, now);
-    draft_record(&draft, s);
-    status = bs_store_save(s->terms.store, &caller, &s->key, &draft.save, &draft.saved);
+    status = create_as_drafted(s, &draft, deadline);
     if (status == APR_SUCCESS) {
         draft.saved.revision = draft.save.base;
         s->record.expires = 0;
@@ -99,6 +119,9 @@ static apr_status_t create_once(bs_session_t *s, apr_time_t deadline)
         s->home = s->terms.store;
         s->cookie = BS_COOKIE_SET;
         bs_session_happened(s, BS_CREATED);
+        if (s->meta.owner.len) {
+            status = bs_session_make_room(s, deadline);
+        }
     }
     return status;
 }
@@ -193,11 +216,17 @@ static apr_status_t update_once(bs_session_t *s, apr_time_t deadline)
     bs_caller_t caller = bs_session_caller(s, deadline);
     draft_t draft = { .save.mode = bs_session_is_locked(s) ? BSESSION_REPLACE : BSESSION_MERGE };
     apr_time_t now = apr_time_now();
-    int makes = s->rotating || s->renewing, moving = s->home == s->terms.older;
+    int makes, moving = s->home == s->terms.older, login = bs_session_changes_owner(s);
     apr_status_t status;
 
+    if (login && s->headers_gone) {
+        return BSESSION_ELATE;
+    }
+    s->rotating |= login;
+    makes = s->rotating || s->renewing;
     draft.token = s->token;
     draft.meta = s->meta;
+    draft.meta.owner = bs_session_next_owner(s);
     draft.record.epoch = s->record.epoch;
     draft.record.expires = end_after_save(s, now);
     draft.save.base = s->record.revision;
@@ -207,6 +236,9 @@ static apr_status_t update_once(bs_session_t *s, apr_time_t deadline)
         caller.flags |= BSESSION_DURABLE;
     }
     status = draft_meta(&draft, s, now);
+    if (status == APR_SUCCESS && draft.meta.owner.len && (makes || moving)) {
+        status = bs_session_enter(s, &draft.meta, draft.record.expires, login, deadline);
+    }
     if (status != APR_SUCCESS) {
         return status;
     }
@@ -214,9 +246,15 @@ static apr_status_t update_once(bs_session_t *s, apr_time_t deadline)
     status = moving ? bs_session_move(s, &caller, &draft.save, &draft.saved)
                     : bs_store_save(s->terms.store, &caller, &s->key, &draft.save, &draft.saved);
     if (status == APR_SUCCESS) {
+        bsession_bytes_t owner = s->meta.owner;
+        apr_time_t end = s->record.expires;
+
         s->stale = !moving && draft.saved.revision != draft.save.base + 1;
         settle(s, &draft);
         tell_cookie(s, makes, draft.record.expires != BSESSION_KEEP, deadline);
+        if (login || owner.len) {
+            status = bs_session_tell_lists(s, &owner, end, deadline);
+        }
     }
     return status;
 }
@@ -288,18 +326,25 @@ static apr_status_t log_in_anew(bs_session_t *s, apr_time_t deadline)
     int dropped;
 
     if (s->existing_only || bs_table_rebase(&s->table, &none, &dropped) != APR_SUCCESS
-        || s->table.fields.count == 0) {
+        || (s->table.fields.count == 0 && !s->naming)) {
         return BSESSION_EGONE;
     }
     drop_private_keys(&s->table);
     s->record.epoch = 0;
     s->record.fields = none;
+    s->state = BS_RETIRED;
     return create(s, deadline);
+}
+
+static int is_login(const bs_session_t *s)
+{
+    return s->rotating || (bs_session_changes_owner(s) && bs_session_next_owner(s).len);
 }
 
 static apr_status_t save_by_state(bs_session_t *s, apr_time_t deadline)
 {
     apr_status_t status;
+    int login = is_login(s);
 
     switch (s->state) {
     case BS_ABSENT:
@@ -316,13 +361,14 @@ static apr_status_t save_by_state(bs_session_t *s, apr_time_t deadline)
     default:
         return BSESSION_EGONE;
     }
-    if (status == BSESSION_EGONE && s->rotating && !s->headers_gone) {
+    if (status == BSESSION_EGONE && login && !s->headers_gone) {
         status = log_in_anew(s, deadline);
     }
     return status == APR_NOTFOUND || status == BSESSION_ECORRUPT ? BSESSION_EGONE : status;
 }
 
-void bs_session_drop_over_limit(bs_session_t *s)
+/** What was stored stays. */
+void bs_session_drop_changes(bs_session_t *s, apr_status_t status)
 {
     static const bsession_fields_t none;
     char tag[BS_TAG_SIZE] = "new";
@@ -330,10 +376,12 @@ void bs_session_drop_over_limit(bs_session_t *s)
     if (s->had_record) {
         bs_key_tag(&s->key, tag);
     }
-    bs_log(s->where, BS_LOG_WARNING, "session %s: over BSessionLimit, or larger than the store takes; "
-           "this request's changes are dropped, what was stored stays", tag);
+    bs_log(s->where, BS_LOG_WARNING, "session %s: %s; this request's changes are dropped, what was "
+           "stored stays", tag, status == BSESSION_EMANY
+           ? "its user has as many sessions as BSessionUser max= allows"
+           : "over BSessionLimit, or larger than the store takes");
     bs_store_count(s->terms.store, BS_DROPPED_CHANGES);
-    s->rotating = s->prolonging = s->noting = s->renewing = 0;
+    s->rotating = s->prolonging = s->noting = s->renewing = s->naming = 0;
     bs_table_adopt(&s->table, s->state == BS_PRESENT ? &s->record.fields : &none);
 }
 
@@ -361,8 +409,8 @@ apr_status_t bs_session_save(bs_session_t *s, apr_time_t deadline)
     if (status == BSESSION_EGONE) {
         bs_session_lose(s);
     }
-    else if (status == APR_ENOSPC) {
-        bs_session_drop_over_limit(s);
+    else if (status == APR_ENOSPC || status == BSESSION_EMANY) {
+        bs_session_drop_changes(s, status);
     }
     else {
         bs_session_failed(s, status);
@@ -383,6 +431,9 @@ apr_status_t bs_session_end(bs_session_t *s)
     }
     if (status != APR_SUCCESS && status != APR_NOTFOUND) {
         return bs_session_failed(s, status);
+    }
+    if (s->meta.owner.len) {
+        bs_session_leave(s, &s->meta.owner, 0);
     }
     s->state = BS_ABSENT;
     s->cookie = s->headers_gone ? BS_COOKIE_KEEP : BS_COOKIE_DELETE;
@@ -412,7 +463,7 @@ apr_status_t bs_session_destroy(bs_session_t *s)
         }
     }
     bs_table_adopt(&s->table, &none);
-    s->rotating = s->prolonging = 0;
+    s->rotating = s->prolonging = s->naming = 0;
     bs_session_tell(s);
     return s->state == BS_GONE || s->state == BS_RETIRED ? BSESSION_EGONE : APR_SUCCESS;
 }

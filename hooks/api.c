@@ -184,6 +184,39 @@ static const char *api_token(bsession_t *s)
     return token;
 }
 
+/* ---- owners ---- */
+
+static apr_status_t api_set_user(bsession_t *s, const char *name)
+{
+    return s->read_only ? APR_EACCES : bs_session_set_owner(session_of(s), name);
+}
+
+static const char *api_user(bsession_t *s)
+{
+    return bs_session_owner(session_of(s));
+}
+
+static apr_status_t api_user_sessions(bsession_t *s, const char *name, bsession_each_user_t *call,
+                                      void *baton)
+{
+    return bs_session_list_user(session_of(s), name, call, baton);
+}
+
+static apr_status_t api_revoke(bsession_t *s, const char *name, const char *tag)
+{
+    return s->read_only ? APR_EACCES : bs_session_revoke(session_of(s), name, tag);
+}
+
+static apr_status_t api_revoke_user(bsession_t *s, const char *name)
+{
+    return s->read_only ? APR_EACCES : bs_session_revoke_user(session_of(s), name);
+}
+
+static apr_status_t api_revoke_others(bsession_t *s)
+{
+    return s->read_only ? APR_EACCES : bs_session_revoke_others(session_of(s));
+}
+
 static const bsession_api_t api = {
     .version = BSESSION_API_VERSION,
     .size    = sizeof(bsession_api_t),
@@ -226,7 +259,13 @@ static const bsession_api_t api = {
     .cache_delete_many = bs_api_cache_delete_many,
     .cache_clear       = bs_api_cache_clear,
     .lock    = api_lock,
-    .unlock  = api_unlock
+    .unlock  = api_unlock,
+    .set_user      = api_set_user,
+    .user          = api_user,
+    .user_sessions = api_user_sessions,
+    .revoke        = api_revoke,
+    .revoke_user   = api_revoke_user,
+    .revoke_others = api_revoke_others
 };
 
 APR_DECLARE_OPTIONAL_FN(const bsession_api_t *, bsession_api_of_version, (int version));

@@ -118,6 +118,9 @@ static bs_slot_t *open_slot(bs_visit_t *visit, const bs_dir_conf_t *conf, bs_sto
     bs_presented_find(&presented, initial->connection, visit->cookies, cookie, conf);
     bs_conf_terms(conf, &store->store, initial->server, &terms);
     terms.lock.on = 0;                  /* by each place that asks for it */
+    if (terms.user.key) {               /* as the cookie: a subrequest's .htaccess may have said it */
+        terms.user.key = apr_pstrdup(initial->pool, terms.user.key);
+    }
     slot->session = bs_session_open(initial->pool, &terms, presented.tokens, presented.count,
                                     presented.digest, initial);
     slot->session->headers_gone = visit->committed;

@@ -196,6 +196,9 @@ static void export_facts(request_rec *r, const bs_session_t *s)
     apr_table_addn(r->subprocess_env, "BSESSION", facts.tag);
     apr_table_addn(r->subprocess_env, "BS_NEW", facts.is_new);
     apr_table_addn(r->subprocess_env, "BS_EXPIRES", facts.expires);
+    if (facts.user) {
+        apr_table_addn(r->subprocess_env, "BS_USER", facts.user);
+    }
 }
 
 /** As the environment has our own names, and those of our headers in CGI. */
@@ -206,7 +209,8 @@ static int is_our_variable(const char *name)
     }
     return name[0] == 'B' && name[1] == 'S'
            && (strncmp(name, PREFIX, PREFIX_LEN) == 0 || strcmp(name, "BSESSION") == 0
-               || strcmp(name, "BS_NEW") == 0 || strcmp(name, "BS_EXPIRES") == 0);
+               || strcmp(name, "BS_NEW") == 0 || strcmp(name, "BS_EXPIRES") == 0
+               || strcmp(name, "BS_USER") == 0);
 }
 
 /** Nobody else says these: what an earlier preparation left, when a request is prepared again,

@@ -17,13 +17,14 @@ APLOG_USE_MODULE(bsession);
 /* Servers of applications take lines of 8,190 bytes, or a little less. */
 #define LONGEST_LINE 8000
 
-enum { DATA, TAG, NEW, EXPIRES, HEADERS };
+enum { DATA, TAG, NEW, EXPIRES, USER, HEADERS };
 
 static const char *const names[HEADERS] = {
     [DATA]    = "BSession-Data",
     [TAG]     = "BSession-Tag",
     [NEW]     = "BSession-New",
-    [EXPIRES] = "BSession-Expires"
+    [EXPIRES] = "BSession-Expires",
+    [USER]    = "BSession-User"
 };
 
 /* NULL = there is no such line */
@@ -129,6 +130,14 @@ static const char *data_value(request_rec *r, const bs_session_t *s)
     return value;
 }
 
+static const char *encoded(const bsession_bytes_t *bytes, apr_pool_t *p)
+{
+    char *text = apr_palloc(p, 3 * bytes->len + 1);
+
+    *bs_urlencode(text, bytes) = '\0';
+    return text;
+}
+
 /* ---- among the headers ---- */
 
 /** In the place of all that begins like ours, and out of reach of Connection, which would have
@@ -156,6 +165,9 @@ void bs_request_headers_give(request_rec *r, bs_prepared_t *prepared, const bs_s
         given->values[TAG] = facts.tag;
         given->values[NEW] = facts.is_new;
         given->values[EXPIRES] = facts.expires;
+        if (s->meta.owner.len) {
+            given->values[USER] = encoded(&s->meta.owner, r->pool);
+        }
     }
     prepared->given = given;
     put(r, given);

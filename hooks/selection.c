@@ -143,4 +143,6 @@ void bs_facts_of(bs_facts_t *facts, const bs_session_t *s, apr_pool_t *p)
     facts->tag = text;
     facts->is_new = s->had_record ? "0" : "1";
     facts->expires = seconds_text(text + BS_TAG_SIZE + SECONDS_SIZE, s->record.expires);
+    facts->user = s->meta.owner.len ? apr_pstrmemdup(p, s->meta.owner.data, s->meta.owner.len)
+                                    : NULL;
 }

@@ -40,6 +40,7 @@ typedef struct {
     const char *tag;
     const char *is_new;                 /* "1" or "0" */
     const char *expires;                /* seconds since 1970 */
+    const char *user;                   /* or NULL: nobody's */
 } bs_facts_t;
 
 /** Of a session that is stored: BS_PRESENT. */

@@ -19,7 +19,7 @@
 APLOG_USE_MODULE(bsession);
 
 /* CGI loses the order of headers, so it is always this one. */
-enum { DESTROY, CLEAR, UNSET, SET, INCR, ROTATE, ORDERS };
+enum { DESTROY, CLEAR, UNSET, SET, INCR, USER, ROTATE, ORDERS };
 
 static const struct {
     const char           *name;
@@ -30,6 +30,7 @@ static const struct {
     [UNSET]   = { "BSession-Unset",   BS_NAMES },
     [SET]     = { "BSession-Set",     BS_PAIRS },
     [INCR]    = { "BSession-Incr",    BS_NUMBERS },
+    [USER]    = { "BSession-User",    BS_NAME },
     [ROTATE]  = { "BSession-Rotate",  BS_YES }
 };
 
@@ -101,6 +102,8 @@ static apr_status_t obey_pair(bs_session_t *s, int order, const bsession_field_t
     case INCR:
         bs_number_parse(&by, pair->value.data, pair->value.len);
         return bs_session_incr(s, pair->name.data, by, NULL);
+    case USER:
+        return bs_session_set_owner(s, pair->value.data);
     default:
         return bs_session_rotate(s);
     }
@@ -121,6 +124,8 @@ static void complain(request_rec *r, int order, const bsession_field_t *pair, ap
                   ap_escape_logitem(r->pool, pair->name.data),
                   order == INCR && status == APR_EINVAL
                   ? "its value is no whole number, or would become one of more than 64 bits"
+                  : order == USER && status == APR_EINVAL
+                  ? "a name is 1 to 255 bytes of UTF-8, urlencoded, without control characters"
                   : bs_status_text(status));
 }
 

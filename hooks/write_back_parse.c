@@ -46,22 +46,47 @@ static const char *parse_pair(bsession_field_t *pair, const char *text, apr_size
     return NULL;
 }
 
+/** Without the white space around it. */
+static apr_size_t trim(const char **text, apr_size_t len)
+{
+    while (len && (**text == ' ' || **text == '\t')) {
+        ++*text;
+        len--;
+    }
+    while (len && ((*text)[len - 1] == ' ' || (*text)[len - 1] == '\t')) {
+        len--;
+    }
+    return len;
+}
+
+/** One, and no more: whom two of them would name is anybody's guess. */
+static const char *parse_name(apr_array_header_t *pairs, const char *line, apr_pool_t *p)
+{
+    bsession_field_t *pair = apr_array_push(pairs);
+    apr_size_t len = trim(&line, strlen(line));
+
+    if (memchr(line, ',', len) || memchr(line, '&', len)) {
+        return "expected one name, with %2C for a comma in it and %26 for an ampersand";
+    }
+    pair->name.data = "a name";
+    pair->name.len = strlen(pair->name.data);
+    return bs_urldecode(&pair->value, line, len, p) && !memchr(pair->value.data, '\0', pair->value.len)
+           ? NULL : "a name is urlencoded: each % is followed by two hex digits, which are not 00";
+}
+
 const char *bs_write_back_parse(apr_array_header_t **pairs, const char *line,
                                 bs_write_back_form_t form, apr_pool_t *p)
 {
     *pairs = apr_array_make(p, 8, sizeof(bsession_field_t));
+    if (form == BS_NAME) {
+        return parse_name(*pairs, line, p);
+    }
     while (*line) {
         apr_size_t piece = strcspn(line, "&,"), len = piece;
         const char *text = line, *wrong;
 
         line += piece + (line[piece] != '\0');
-        while (len && (*text == ' ' || *text == '\t')) {
-            text++;
-            len--;
-        }
-        while (len && (text[len - 1] == ' ' || text[len - 1] == '\t')) {
-            len--;
-        }
+        len = trim(&text, len);
         if (len) {                      /* nothing between two separators is nothing */
             wrong = parse_pair(apr_array_push(*pairs), text, len, form, p);
             if (wrong) {

@@ -66,6 +66,8 @@ typedef struct bsession_t bsession_t;
  *                      back within wait=; or this one had it for longer than lease=, and may write
  *                      nothing any more. The answer becomes a 503 while that is possible, but where
  *                      `lock` said so
+ *     BSESSION_EMANY   save: the owner has as many sessions as BSessionUser max= deny allows; all
+ *                      that was changed is dropped
  *     anything else    the store could not be asked, or did not answer: an outage
  *
  * They change nothing unless they return APR_SUCCESS.
@@ -73,6 +75,7 @@ typedef struct bsession_t bsession_t;
 #define BSESSION_ELATE (APR_OS_START_USERERR + 7302)
 #define BSESSION_EGONE (APR_OS_START_USERERR + 7303)
 #define BSESSION_EBUSY (APR_OS_START_USERERR + 7305)
+#define BSESSION_EMANY (APR_OS_START_USERERR + 7306)
 
 /** Called for each key; return 0 to stop. */
 typedef int (bsession_each_t)(void *baton, const char *key, const char *value, apr_size_t len);
@@ -91,6 +94,18 @@ typedef int (bsession_each_t)(void *baton, const char *key, const char *value, a
 #define BSESSION_WAS_REPLACED  0x40u    /**< the token that came was good until a moment ago, when
                                              another request logged in, or its grace ended: changes
                                              are BSESSION_EGONE */
+
+/** One of the sessions of a user. */
+typedef struct {
+    const char *tag;        /**< valid until the call returns */
+    apr_time_t  created;
+    apr_time_t  since;      /**< of the login that made it this user's, or created */
+    apr_time_t  expires;
+    int         current;    /**< it is the session that asks */
+} bsession_of_user_t;
+
+/** Called for each session, the latest login first; return 0 to stop. */
+typedef int (bsession_each_user_t)(void *baton, const bsession_of_user_t *session);
 
 /** A general cache on a store, beside the sessions. */
 typedef struct bsession_cache_t bsession_cache_t;
@@ -230,6 +245,27 @@ typedef struct {
     /** Saves what was changed, as `save` does, since others would otherwise build on what was
      *  before; and gives the lock back, whatever the save returns. Without a lock: nothing. */
     apr_status_t (*unlock)(bsession_t *s);
+
+    /** Says whose session it is: 1 to 255 bytes of UTF-8 without control characters; NULL: nobody's.
+     *  Another owner is a login or a logout: the save that stores it replaces the token, too. The key
+     *  of BSessionUser does the same by itself. BSESSION_ELATE once headers have left. */
+    apr_status_t (*set_user)(bsession_t *s, const char *name);
+    /** Whose it is, or NULL. */
+    const char  *(*user)(bsession_t *s);
+
+    /* The sessions of one user, in the store and realm of this session, which need not be his. `name`
+     * NULL: those of its owner, as it is stored; APR_NOTFOUND where it has none. */
+    apr_status_t (*user_sessions)(bsession_t *s, const char *name, bsession_each_user_t *call,
+                                  void *baton);
+    /* They end at once, whatever is under way in them. APR_SUCCESS: all that were stored when this was
+     * called have ended; after an outage some may have, and it can be called again. Where this session
+     * is one of them it is destroyed. */
+    /** The one with this tag; APR_NOTFOUND: he has none. */
+    apr_status_t (*revoke)(bsession_t *s, const char *name, const char *tag);
+    /** All of them. */
+    apr_status_t (*revoke_user)(bsession_t *s, const char *name);
+    /** All but this one, of its owner: "log out everywhere else". */
+    apr_status_t (*revoke_others)(bsession_t *s);
 } bsession_api_t;
 
 /*

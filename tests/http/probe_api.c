@@ -25,6 +25,7 @@ const char *probe_status(apr_pool_t *pool, apr_status_t status)
     case BSESSION_ELATE: return "ELATE";
     case BSESSION_EGONE: return "EGONE";
     case BSESSION_EBUSY: return "EBUSY";
+    case BSESSION_EMANY: return "EMANY";
     default:             return apr_psprintf(pool, "outage(%d)", status);
     }
 }
@@ -291,6 +292,61 @@ static void call_token(probe_t *p, char *arg)
     p->result = token ? token : "-";
 }
 
+static void call_set_user(probe_t *p, char *arg)
+{
+    probe_decode(arg);
+    p->result = probe_status(p->pool, p->bs->set_user(p->s, *arg ? arg : NULL));
+}
+
+static void call_user(probe_t *p, char *arg)
+{
+    const char *user = p->bs->user(p->s);
+
+    p->result = probe_value(p->pool, user, user ? strlen(user) : 0);
+}
+
+/* Tags, the latest login first, and a star at the one that asks. */
+static int each_session(void *baton, const bsession_of_user_t *session)
+{
+    probe_t *p = baton;
+    int plausible = session->created && session->since >= session->created
+                    && session->expires > session->since;
+
+    p->result = apr_pstrcat(p->pool, p->result, *p->result ? "," : "", session->tag,
+                            session->current ? "*" : "", plausible ? "" : "?", NULL);
+    return 1;
+}
+
+static void call_sessions(probe_t *p, char *arg)
+{
+    apr_status_t status;
+
+    probe_decode(arg);
+    p->result = "";
+    status = p->bs->user_sessions(p->s, *arg ? arg : NULL, each_session, p);
+    p->result = status ? probe_status(p->pool, status) : *p->result ? p->result : "-";
+}
+
+/* revoke=NAME:TAG, of the owner without a name */
+static void call_revoke(probe_t *p, char *arg)
+{
+    apr_size_t len;
+    const char *tag = probe_pair(arg, &len);
+
+    p->result = probe_status(p->pool, p->bs->revoke(p->s, *arg ? arg : NULL, tag));
+}
+
+static void call_revoke_user(probe_t *p, char *arg)
+{
+    probe_decode(arg);
+    p->result = probe_status(p->pool, p->bs->revoke_user(p->s, *arg ? arg : NULL));
+}
+
+static void call_revoke_others(probe_t *p, char *arg)
+{
+    p->result = probe_status(p->pool, p->bs->revoke_others(p->s));
+}
+
 const probe_named_t probe_api_calls[] = {
     { "of", call_of }, { "load", call_load }, { "get", call_get }, { "getn", call_getn },
     { "has", call_has }, { "count", call_count }, { "each", call_each }, { "set", call_set },
@@ -299,5 +355,9 @@ const probe_named_t probe_api_calls[] = {
     { "climb", call_climb }, { "rotate", call_rotate }, { "destroy", call_destroy }, { "save", call_save },
     { "touch", call_touch }, { "is_new", call_is_new }, { "created", call_created },
     { "expires", call_expires }, { "tag", call_tag },
-    { "lock", call_lock }, { "unlock", call_unlock }, { "facts", call_facts }, { "token", call_token }, { NULL, NULL }
+    { "lock", call_lock }, { "unlock", call_unlock },
+    { "facts", call_facts }, { "token", call_token },
+    { "set_user", call_set_user }, { "user", call_user }, { "sessions", call_sessions },
+    { "revoke", call_revoke }, { "revoke_user", call_revoke_user },
+    { "revoke_others", call_revoke_others }, { NULL, NULL }
 };

@@ -148,6 +148,48 @@ START_TEST(a_retired_verifier_of_another_length_is_refused)
 }
 END_TEST
 
+START_TEST(the_owner_is_a_section)
+{
+    unsigned char bytes[BS_META_MAX];
+    bs_meta_t meta = sample(), again;
+    char longest[255];
+    apr_size_t len;
+
+    memset(longest, 'o', sizeof(longest));
+    meta.owner.data = longest;
+    meta.owner.len = 3;
+    len = bs_meta_write(&meta, bytes);
+    ck_assert_uint_eq(len, 33 + 5);
+    ck_assert_int_eq(memcmp(bytes + 33, "o\003ooo", 5), 0);
+    while (meta.nretired < BS_RETIRED_MAX) {
+        retire(&meta, 5);
+    }
+    meta.owner.len = sizeof(longest);
+    len = bs_meta_write(&meta, bytes);
+    ck_assert_int_eq(read_meta(&again, bytes, len), APR_SUCCESS);
+    ck_assert_uint_eq(again.owner.len, sizeof(longest));
+    ck_assert_int_eq(memcmp(again.owner.data, longest, sizeof(longest)), 0);
+    meta.owner.len = 0;
+    ck_assert_int_eq(read_meta(&again, bytes, bs_meta_write(&meta, bytes)), APR_SUCCESS);
+    ck_assert_uint_eq(again.owner.len, 0);
+}
+END_TEST
+
+START_TEST(no_owner_and_two_of_them_are_refused)
+{
+    static const char none[] = { 'o', 0 }, two[] = { 'o', 1, 'a', 'o', 1, 'b' };
+    unsigned char bytes[BS_META_MAX];
+    bs_meta_t meta = sample(), again;
+    apr_size_t len = bs_meta_write(&meta, bytes);
+
+    memcpy(bytes + len, none, sizeof(none));
+    ck_assert_int_eq(read_meta(&again, bytes, len + sizeof(none)), BSESSION_ECORRUPT);
+    memcpy(bytes + len, two, sizeof(two));
+    ck_assert_int_eq(read_meta(&again, bytes, len + sizeof(two)), BSESSION_ECORRUPT);
+    ck_assert_int_eq(read_meta(&again, bytes, len + 3), APR_SUCCESS);
+}
+END_TEST
+
 START_TEST(the_latest_of_many_retired_are_kept_and_old_ones_forgotten)
 {
     unsigned char bytes[BS_META_MAX];
@@ -227,6 +269,8 @@ Suite *meta_suite(void)
     tcase_add_checked_fixture(tests, pool_setup, pool_teardown);
     tcase_add_test(tests, the_latest_of_many_retired_are_kept_and_old_ones_forgotten);
     tcase_add_test(tests, the_layout);
+    tcase_add_test(tests, the_owner_is_a_section);
+    tcase_add_test(tests, no_owner_and_two_of_them_are_refused);
     tcase_add_test(tests, what_is_written_is_read);
     tcase_add_test(tests, what_is_cut_or_of_another_version_is_refused);
     tcase_add_test(tests, unknown_sections_are_passed_over);

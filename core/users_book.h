@@ -1,0 +1,41 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/**
+ * @file users_book.h
+ * @brief A user's list of sessions while it is worked on: read, changed, and written as a whole.
+ */
+#ifndef BS_USERS_BOOK_H
+#define BS_USERS_BOOK_H
+
+#include "users.h"
+
+/* Of several secrets' lists all that they hold together. */
+typedef struct {
+    bs_owned_list_t owned;
+    int             room;
+    apr_uint64_t    revisions[BS_USER_KEYS_MAX];    /* 0: there is none */
+} bs_book_t;
+
+/** Adds what is under one of the user's keys and has not run out. */
+apr_status_t bs_book_read(bs_book_t *book, const bs_user_t *user, int which);
+/** What is under all of them. */
+apr_status_t bs_book_read_all(bs_book_t *book, const bs_user_t *user);
+/** APR_EMISMATCH: somebody was faster. */
+apr_status_t bs_book_write(const bs_book_t *book, const bs_user_t *user, int which);
+/** Under the newest secret's key; what came from older ones' leaves them. */
+apr_status_t bs_book_write_all(const bs_book_t *book, const bs_user_t *user);
+/** Whether some of it is to leave an older secret's key. */
+int          bs_book_is_moving(const bs_book_t *book, const bs_user_t *user);
+
+bs_owned_t  *bs_book_find(const bs_book_t *book, const bsession_key_t *key);
+/** The last one takes its place. */
+void         bs_book_drop(bs_book_t *book, int i);
+void         bs_book_put(bs_book_t *book, const bs_owned_t *entry, apr_pool_t *pool);
+
+/** Whether it may be about to be stored. */
+static inline int bs_owned_is_coming(const bs_owned_t *entry, apr_time_t now)
+{
+    return entry->by >= now;
+}
+
+#endif
