@@ -182,7 +182,7 @@ static void look_at_some(const gaze_t *gaze, const bs_owned_t *list, int from, i
 {
     const bs_terms_t *terms = &gaze->s->terms;
     bsession_record_t records[GLANCE];
-    bsession_key_t keys[GLANCE];
+    bsession_key_t keys[GLANCE] = { { 0 } };
     int i;
 
     for (i = 0; i < count; i++) {
