@@ -23,6 +23,9 @@
 #ifndef BS_META_H
 #define BS_META_H
 
+#include <stddef.h>
+#include <string.h>
+
 #include "token.h"
 
 #define BS_META_VERSION 1
@@ -57,20 +60,32 @@ typedef struct {
     apr_time_t    created;
     unsigned char realm[BS_REALM_SIZE];
     unsigned char digest[BS_DIGEST_SIZE];
-    int           nretired;                     /* the latest last */
+    apr_time_t    issued;                       /* 0 = by creation or login */
+    bs_bound_t    bound[BS_BINDS];
+    bsession_bytes_t owner;                     /* where the record's meta is, or a longer life; no NUL
+                                                   follows. Empty: nobody's */
+    int           nretired, naside, nspent;     /* of each list the latest is the last */
+    /* the lists come last: mostly they are empty, and then nobody reads, clears or copies them */
     struct {
         unsigned char digest[BS_DIGEST_SIZE];
         apr_time_t    at;
     } retired[BS_RETIRED_MAX];
-    bs_bound_t    bound[BS_BINDS];
-    apr_time_t    issued;                       /* 0 = by creation or login */
-    int           naside;                       /* the latest last */
-    int           nspent;                       /* the latest last */
     bs_aside_t    aside[BS_ASIDE_MAX];
     unsigned char spent[BS_SPENT_MAX][BS_DIGEST_SIZE];
-    bsession_bytes_t owner;                     /* where the record's meta is, or a longer life; no NUL
-                                                   follows. Empty: nobody's */
 } bs_meta_t;
+
+/** Of what has empty lists this is all there is. */
+#define BS_META_HEAD offsetof(bs_meta_t, retired)
+
+static inline void bs_meta_copy(bs_meta_t *to, const bs_meta_t *from)
+{
+    if (from->nretired || from->naside || from->nspent) {
+        *to = *from;
+    }
+    else {
+        memcpy(to, from, BS_META_HEAD);
+    }
+}
 
 /** A verifier's digest joins the retired ones, and those before `forget` leave them. */
 void         bs_meta_retire(bs_meta_t *meta, const unsigned char *digest, apr_time_t now,

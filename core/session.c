@@ -14,9 +14,10 @@
 bs_session_t *bs_session_open(apr_pool_t *pool, const bs_terms_t *terms, const bs_token_t *presented,
                               int npresented, bs_digest_memo_t *memo, void *where)
 {
-    bs_session_t *s = apr_pcalloc(pool, sizeof *s);
+    bs_session_t *s = apr_palloc(pool, sizeof *s);
     int i;
 
+    memset(s, 0, offsetof(bs_session_t, meta) + BS_META_HEAD);
     s->pool = pool;
     s->where = where;
     s->memo = memo;

@@ -79,7 +79,6 @@ struct bs_session_t {
     bs_store_t        *home;                /* where it is: terms.store, or still terms.older */
     bsession_key_t     key;
     bsession_record_t  record;              /* as stored: revision, expires, epoch */
-    bs_meta_t          meta;
     bs_session_t      *suspect;             /* the session whose replaced token came too late, or
                                                NULL */
     bs_table_t         table;
@@ -110,6 +109,7 @@ struct bs_session_t {
     void              *visitor;
     bs_watch_t        *watch;               /* or NULL */
     void              *watcher;
+    bs_meta_t          meta;                /* the last: to clear its lists is much of the work */
 };
 
 bs_session_t *bs_session_open(apr_pool_t *pool, const bs_terms_t *terms, const bs_token_t *presented,

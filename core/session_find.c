@@ -104,7 +104,7 @@ static void take(bs_session_t *s, const sought_t *found)
 {
     s->home = found->store;
     s->record = found->record;
-    s->meta = found->meta;
+    bs_meta_copy(&s->meta, &found->meta);
     s->key = found->key;
     s->standing = found->standing;
     memcpy(s->digest, found->digest, BS_DIGEST_SIZE);

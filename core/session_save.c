@@ -44,7 +44,7 @@ static void draft_record(draft_t *draft, const bs_session_t *s)
 /** What is stored is what was drafted. */
 static void settle(bs_session_t *s, const draft_t *draft)
 {
-    s->meta = draft->meta;
+    bs_meta_copy(&s->meta, &draft->meta);
     s->token = draft->token;
     s->record.revision = draft->saved.revision;
     s->record.epoch = draft->record.epoch;
@@ -106,7 +106,7 @@ static apr_status_t create_once(bs_session_t *s, apr_time_t deadline)
         return status;
     }
     draft.meta.owner = bs_session_next_owner(s);
-    s->meta = draft.meta;
+    bs_meta_copy(&s->meta, &draft.meta);
     draft.record.expires = bs_session_new_end(s, now);
     status = create_as_drafted(s, &draft, deadline);
     if (status == APR_SUCCESS) {
@@ -225,7 +225,7 @@ static apr_status_t update_once(bs_session_t *s, apr_time_t deadline)
     s->rotating |= login;
     makes = s->rotating || s->renewing;
     draft.token = s->token;
-    draft.meta = s->meta;
+    bs_meta_copy(&draft.meta, &s->meta);
     draft.meta.owner = bs_session_next_owner(s);
     draft.record.epoch = s->record.epoch;
     draft.record.expires = end_after_save(s, now);

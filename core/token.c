@@ -198,6 +198,29 @@ int bs_digest_equal(const unsigned char *a, const unsigned char *b)
     return !CRYPTO_memcmp(a, b, BS_DIGEST_SIZE);
 }
 
+static apr_uint64_t eight_bytes(const char *text)
+{
+    apr_uint64_t word;
+
+    memcpy(&word, text, sizeof(word));
+    return word;
+}
+
+int bs_text_equal(const char *a, const char *b, apr_size_t len)
+{
+    apr_uint64_t differing = 0;
+    apr_size_t at;
+
+    if (len < 8) {
+        return !CRYPTO_memcmp(a, b, len);
+    }
+    for (at = 0; at < len - 8; at += 8) {
+        differing |= eight_bytes(a + at) ^ eight_bytes(b + at);
+    }
+    differing |= eight_bytes(a + len - 8) ^ eight_bytes(b + len - 8);
+    return !differing;
+}
+
 void bs_token_key(const bs_token_t *token, bsession_key_t *key)
 {
     key->space = 's';

@@ -16,6 +16,7 @@ typedef struct {
     const bs_cookie_t *cookie;              /* whose tokens are remembered; NULL = none are */
     int                count;
     bs_token_t         tokens[BS_PRESENTED_MAX];
+    apr_size_t         len;
     char               header[HEADER_MOST]; /* that they were found in */
 } memo_t;
 
@@ -33,29 +34,28 @@ static memo_t *memo_of(conn_rec *c)
 
 /** A cookie that .htaccess names is gone with its request, and another one may have its address. */
 static void remember(memo_t *memo, const bs_presented_t *presented, const char *cookies,
-                     const bs_cookie_t *cookie, int brief)
+                     apr_size_t len, const bs_cookie_t *cookie, int brief)
 {
-    apr_size_t size = strlen(cookies) + 1;
-
     memo->cookie = NULL;
-    if (!brief && size <= sizeof memo->header) {
-        memcpy(memo->header, cookies, size);
+    if (!brief && len <= sizeof memo->header) {
+        memcpy(memo->header, cookies, len);
         memcpy(memo->tokens, presented->tokens,
                (apr_size_t)presented->count * sizeof *memo->tokens);
+        memo->len = len;
         memo->count = presented->count;
         memo->cookie = cookie;
     }
 }
 
-/* The comparison may end where two headers begin to differ. That tells nobody anything: who sends
- * another header than the one remembered has it forgotten by that. */
 void bs_presented_find(bs_presented_t *presented, conn_rec *c, const char *cookies,
                        const bs_cookie_t *cookie, const bs_dir_conf_t *conf)
 {
     memo_t *memo = cookies ? memo_of(c) : NULL;
+    apr_size_t len = memo ? strlen(cookies) : 0;
 
     presented->digest = memo ? &memo->digest : NULL;
-    if (memo && memo->cookie == cookie && !conf->brief && strcmp(memo->header, cookies) == 0) {
+    if (memo && memo->cookie == cookie && !conf->brief && memo->len == len
+        && bs_text_equal(memo->header, cookies, len)) {
         presented->tokens = memo->tokens;
         presented->count = memo->count;
         return;
@@ -64,6 +64,6 @@ void bs_presented_find(bs_presented_t *presented, conn_rec *c, const char *cooki
     presented->count = cookies ? bs_cookie_find(cookies, cookie->name, cookie->name_len,
                                                 presented->own, BS_PRESENTED_MAX) : 0;
     if (memo) {
-        remember(memo, presented, cookies, cookie, conf->brief);
+        remember(memo, presented, cookies, len, cookie, conf->brief);
     }
 }

@@ -66,6 +66,32 @@ static void digests(void)
     }
 }
 
+static void texts(void)
+{
+    char one[80], other[80];
+    apr_size_t len, at;
+    unsigned wrong = 0, before;
+
+    memset(one, 'x', sizeof(one));
+    VALGRIND_MAKE_MEM_UNDEFINED(one, sizeof(one));
+    before = VALGRIND_COUNT_ERRORS;
+    for (len = 0; len <= sizeof(one); len++) {
+        memset(other, 'x', sizeof(other));
+        wrong |= !bs_text_equal(one, other, len);
+        for (at = 0; at < sizeof(other); at++) {
+            other[at] = 'y';
+            wrong |= (unsigned)bs_text_equal(one, other, len) != (at >= len);
+            other[at] = 'x';
+        }
+    }
+    expect("bs_text_equal", VALGRIND_COUNT_ERRORS - before, 0);
+    VALGRIND_MAKE_MEM_DEFINED(&wrong, sizeof(wrong));
+    if (wrong) {
+        puts("bs_text_equal: wrong");
+        failed = 1;
+    }
+}
+
 /* Each secret that is tried is one branch: whether it vouches. How much of the MAC was right is none. */
 static void tokens(void)
 {
@@ -102,6 +128,7 @@ int main(void)
     }
     memcmp_is_seen();
     digests();
+    texts();
     tokens();
     return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
