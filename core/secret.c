@@ -53,6 +53,9 @@ apr_status_t bs_keys_derive(bs_keys_t *keys, const bsession_bytes_t *secrets, in
         if (status == APR_SUCCESS) {
             status = derive(&secrets[i], "seal 1", realm, secret->seal, sizeof secret->seal);
         }
+        if (status == APR_SUCCESS) {
+            status = derive(&secrets[i], "user 1", realm, secret->user, sizeof secret->user);
+        }
     }
     return status == APR_SUCCESS ? try_them(keys) : status;
 }

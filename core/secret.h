@@ -10,6 +10,7 @@
  *     "id 1"               4 bytes by which a sealed record says which secret it needs
  *     "token 1" realm      32 bytes that vouch for tokens
  *     "seal 1" realm       32 bytes, of which records are sealed: a key for each day (crypto.h)
+ *     "user 1" realm       32 bytes that hide whose a list of sessions is (users.h)
  *
  * One BLAKE2b-512 over token key, selector and verifier, a single block, is both the MAC in the token
  * (its first 16 bytes) and the digest in the record (the next 16): so that a forged token costs no
@@ -33,6 +34,7 @@ typedef struct {
     unsigned char id[BS_KEY_ID_SIZE];
     unsigned char token[BS_SECRET_SIZE];
     unsigned char seal[BS_SECRET_SIZE];
+    unsigned char user[BS_SECRET_SIZE];
 } bs_secret_t;
 
 typedef struct {

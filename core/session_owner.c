@@ -278,6 +278,7 @@ apr_status_t bs_session_begin_user(bs_user_call_t *call, bs_session_t *s,
     call->user.store = s->terms.store;
     call->user.caller = caller;
     call->user.caller.pool = call->scratch;
+    call->user.caller.seal = NULL;      /* a list holds nothing but keys of records */
     call->user.look = look;
     call->user.end = end;
     call->user.baton = gaze;

@@ -15,7 +15,14 @@
 
 /* ---- where it is ---- */
 
-apr_status_t bs_user_name(bs_user_t *user, const bs_terms_t *terms, const bsession_bytes_t *name)
+static void set_key(bsession_key_t *key, const unsigned char *digest)
+{
+    key->space = 'u';
+    memcpy(key->bytes, digest, sizeof key->bytes);
+}
+
+static apr_status_t plain_key(bsession_key_t *key, const bs_terms_t *terms,
+                              const bsession_bytes_t *name)
 {
     unsigned char digest[BS_SHA256_SIZE], text[sizeof LABEL + BS_REALM_SIZE + BS_OWNER_MAX];
     bsession_bytes_t bytes = { (const char *)text, sizeof LABEL + BS_REALM_SIZE + name->len };
@@ -25,9 +32,37 @@ apr_status_t bs_user_name(bs_user_t *user, const bs_terms_t *terms, const bsessi
     memcpy(text + sizeof LABEL, terms->realm, BS_REALM_SIZE);
     memcpy(text + sizeof LABEL + BS_REALM_SIZE, name->data, name->len);
     status = bs_sha256(&bytes, digest);
-    user->keys[0].space = 'u';
-    memcpy(user->keys[0].bytes, digest, sizeof user->keys[0].bytes);
-    user->nkeys = 1;
+    set_key(key, digest);
+    return status;
+}
+
+/** The realm is in the secret's key already. */
+static apr_status_t keyed_key(bsession_key_t *key, const bs_secret_t *secret,
+                              const bsession_bytes_t *name)
+{
+    unsigned char digest[BS_BLAKE2B_SIZE], text[BS_SECRET_SIZE + BS_OWNER_MAX];
+    apr_status_t status;
+
+    memcpy(text, secret->user, BS_SECRET_SIZE);
+    memcpy(text + BS_SECRET_SIZE, name->data, name->len);
+    status = bs_blake2b(text, BS_SECRET_SIZE + name->len, digest);
+    set_key(key, digest);
+    return status;
+}
+
+apr_status_t bs_user_name(bs_user_t *user, const bs_terms_t *terms, const bsession_bytes_t *name)
+{
+    apr_status_t status = APR_SUCCESS;
+    int i;
+
+    if (!terms->keys) {
+        user->nkeys = 1;
+        return plain_key(&user->keys[0], terms, name);
+    }
+    user->nkeys = terms->keys->count;
+    for (i = 0; i < user->nkeys && status == APR_SUCCESS; i++) {
+        status = keyed_key(&user->keys[i], &terms->keys->list[i], name);
+    }
     return status;
 }
 

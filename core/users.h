@@ -27,7 +27,7 @@
 /** Of one user, the list apart: whoever logs in once more ends the oldest. */
 #define BS_OWNED_MAX     1000
 /* A list for each secret there may be. */
-#define BS_USER_KEYS_MAX 4
+#define BS_USER_KEYS_MAX BS_SECRETS_MAX
 
 /** For so long after the time that a login has to store its session it is taken to be about to. */
 #define BS_LOGIN_MARGIN  apr_time_from_sec(60)
