@@ -22,6 +22,7 @@
 #define SPENT_LEN   16
 #define TAG_OWNER   'o'
 #define NAME_MAX    255
+#define TIME_MOST   (APR_INT64_MAX / 2)
 
 static void put_time(unsigned char *to, apr_time_t time)
 {
@@ -32,13 +33,15 @@ static void put_time(unsigned char *to, apr_time_t time)
     }
 }
 
-/* Compilers make one plain load of it. */
-static apr_time_t get_time(const unsigned char *from)
+/* Compilers make one plain load of it. 0 where it is no time: to the others any span that there is
+ * may be added. */
+static int get_time(apr_time_t *time, const unsigned char *from)
 {
-    return (apr_time_t)((apr_uint64_t)from[0] | (apr_uint64_t)from[1] << 8
-                        | (apr_uint64_t)from[2] << 16 | (apr_uint64_t)from[3] << 24
-                        | (apr_uint64_t)from[4] << 32 | (apr_uint64_t)from[5] << 40
-                        | (apr_uint64_t)from[6] << 48 | (apr_uint64_t)from[7] << 56);
+    *time = (apr_time_t)((apr_uint64_t)from[0] | (apr_uint64_t)from[1] << 8
+                         | (apr_uint64_t)from[2] << 16 | (apr_uint64_t)from[3] << 24
+                         | (apr_uint64_t)from[4] << 32 | (apr_uint64_t)from[5] << 40
+                         | (apr_uint64_t)from[6] << 48 | (apr_uint64_t)from[7] << 56);
+    return *time >= -TIME_MOST && *time <= TIME_MOST;
 }
 
 void bs_meta_retire(bs_meta_t *meta, const unsigned char *digest, apr_time_t now, apr_time_t forget)
@@ -140,17 +143,12 @@ static int read_retired(bs_meta_t *meta, const unsigned char *from, unsigned len
         return 0;
     }
     memcpy(meta->retired[meta->nretired].digest, from, BS_DIGEST_SIZE);
-    meta->retired[meta->nretired++].at = get_time(from + BS_DIGEST_SIZE);
-    return 1;
+    return get_time(&meta->retired[meta->nretired++].at, from + BS_DIGEST_SIZE);
 }
 
 static int read_issued(bs_meta_t *meta, const unsigned char *from, unsigned len)
 {
-    if (len != ISSUED_LEN) {
-        return 0;
-    }
-    meta->issued = get_time(from);
-    return 1;
+    return len == ISSUED_LEN && get_time(&meta->issued, from);
 }
 
 static int read_aside(bs_meta_t *meta, const unsigned char *from, unsigned len)
@@ -161,11 +159,10 @@ static int read_aside(bs_meta_t *meta, const unsigned char *from, unsigned len)
         return 0;
     }
     memcpy(aside->digest, from, BS_DIGEST_SIZE);
-    aside->until = get_time(from + BS_DIGEST_SIZE);
     aside->open = (from[ASIDE_LEN - 1] & ASIDE_OPEN) != 0;
     aside->seen = (from[ASIDE_LEN - 1] & ASIDE_SEEN) != 0;
     meta->naside++;
-    return 1;
+    return get_time(&aside->until, from + BS_DIGEST_SIZE);
 }
 
 static int read_spent(bs_meta_t *meta, const unsigned char *from, unsigned len)
@@ -226,10 +223,9 @@ apr_status_t bs_meta_read(bs_meta_t *meta, const bsession_bytes_t *from)
     const unsigned char *data = (const unsigned char *)from->data;
     apr_size_t at = FIXED;
 
-    if (from->len < FIXED || data[0] != BS_META_VERSION) {
+    if (from->len < FIXED || data[0] != BS_META_VERSION || !get_time(&meta->created, data + 1)) {
         return BSESSION_ECORRUPT;
     }
-    meta->created = get_time(data + 1);
     memcpy(meta->realm, data + 9, BS_REALM_SIZE);
     memcpy(meta->digest, data + 17, BS_DIGEST_SIZE);
     memset(meta->bound, 0, sizeof meta->bound);

@@ -141,8 +141,34 @@ def test_cve_2016_0736_every_change_of_a_token_is_answered_alike(server, client)
         wrong = token[:i] + ("A" if c != "A" else "Q") + token[i + 1:]
         answer = server.client().get("/probe?get=a&load&tag", headers={"Cookie": f"bsession={wrong}"})
         assert (answer.status, answer.body) == (200, unknown.body), i
-        assert [n for n, _ in answer.headers] == [n for n, _ in unknown.headers]
+        assert {n for n, _ in answer.headers} == {n for n, _ in unknown.headers}
     assert client.results("get=a") == ["=1"]
+
+
+def test_cve_2016_0736_every_change_of_a_record_is_answered_alike(start):
+    """A sealed record: whichever of its bytes is changed, in the ciphertext, its tag or what stands in clear, the
+    answer is that of no session, byte for byte."""
+    server = start("BSessionSecret 0123456789abcdef-0123456789abcdef-of-a-test\n"
+                   "BSessionStore default file:{dir}/sessions\n" + on())
+    server.expect("the session counts as empty")
+    client, nobody = server.client(keep=True), server.client()
+    client.results("set=user:ann")
+    (record,) = records(server.dir / "sessions")
+    content, end = record.read_bytes(), record.stat()
+    nothing = nobody.probe("get=user", "load", "tag")
+
+    def answer(changed):
+        record.write_bytes(changed)
+        os.utime(record, ns=(end.st_atime_ns, end.st_mtime_ns))
+        return client.probe("get=user", "load", "tag")
+
+    for i, byte in enumerate(content):
+        for bit in (1, 128):
+            got = answer(content[:i] + bytes([byte ^ bit]) + content[i + 1:])
+            assert (got.status, got.body) == (200, nothing.body), i
+            assert {n for n, _ in got.headers} - {"Connection"} == {n for n, _ in nothing.headers}
+    assert answer(content).results[:2] == ["=ann", "ok"]
+    client.close()
 
 
 # -- CVE-2018-1283, mod_session: with SessionEnv On a client's header "Session" became HTTP_SESSION, as which

@@ -114,6 +114,7 @@ def test_nobody_makes_a_cookie_from_a_store(server, client):
     content = path.read_bytes()
     assert path.name == "s" + whole[:16].hex()
     assert token.encode() not in content and whole[16:] not in content and whole[16:].hex().encode() not in content
+    server.expect("session tokens that open nothing came from 127.0.0.1")
     thief = server.client(keep=True)
     for forged in tokens_of(content, whole[:16]):
         thief.jar = {"filesid": forged}
@@ -157,6 +158,7 @@ def test_a_flood_of_forged_tokens_reaches_no_store(secretive):
     """With a secret: each is seen to be forged by its MAC."""
     server, client = secretive, secretive.client()
     client.results("set=a:1")
+    server.expect("session tokens that open nothing came from 127.0.0.1")
     before = server.fault.calls()
     for token in forgeries(client.token):
         for ask in strangers()[:4] if token.endswith("A") else strangers()[1:2]:
@@ -170,6 +172,7 @@ def test_a_flood_of_forged_tokens_reaches_no_store(secretive):
 def test_without_a_secret_each_is_one_look(server, client):
     """And makes no record: nothing but loads."""
     client.results("set=a:1")
+    server.expect("session tokens that open nothing came from 127.0.0.1")
     loads, all_calls = server.fault.calls("load"), server.fault.calls()
     count = 0
     for token in forgeries(client.token):

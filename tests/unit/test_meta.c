@@ -71,7 +71,7 @@ START_TEST(what_is_written_is_read)
 
     for (retired = 0; retired < 2; retired++) {
         if (retired) {
-            retire(&meta, APR_TIME_C(0x7F00FF00AA005500));
+            retire(&meta, APR_TIME_C(0x3F00FF00AA005500));
         }
         memset(&again, 0xEE, sizeof(again));
         ck_assert_int_eq(read_meta(&again, bytes, bs_meta_write(&meta, bytes)), APR_SUCCESS);
@@ -106,6 +106,34 @@ START_TEST(what_is_cut_or_of_another_version_is_refused)
     bytes[0] = 0;
     ck_assert_int_eq(read_meta(&again, bytes, full), BSESSION_ECORRUPT);
     ck_assert_int_eq(read_meta(&again, NULL, 0), BSESSION_ECORRUPT);
+}
+END_TEST
+
+/* What is added to a time, or taken from it, must not wrap around. */
+START_TEST(a_time_at_the_end_of_time_is_refused)
+{
+    static const apr_time_t times[] = { APR_INT64_MAX, APR_INT64_MIN, APR_INT64_MAX / 2 + 1,
+                                        -(APR_INT64_MAX / 2) - 1 };
+    unsigned char bytes[BS_META_MAX];
+    bs_meta_t meta, again;
+    apr_size_t i;
+
+    for (i = 0; i < sizeof(times) / sizeof(*times); i++) {
+        meta = sample();
+        meta.created = times[i];
+        ck_assert_int_eq(read_meta(&again, bytes, bs_meta_write(&meta, bytes)), BSESSION_ECORRUPT);
+        meta = sample();
+        retire(&meta, times[i]);
+        ck_assert_int_eq(read_meta(&again, bytes, bs_meta_write(&meta, bytes)), BSESSION_ECORRUPT);
+        meta = sample();
+        meta.issued = times[i];
+        ck_assert_int_eq(read_meta(&again, bytes, bs_meta_write(&meta, bytes)), BSESSION_ECORRUPT);
+        meta = sample();
+        meta.naside = 1;
+        memset(&meta.aside[0], 0, sizeof(meta.aside[0]));
+        meta.aside[0].until = times[i];
+        ck_assert_int_eq(read_meta(&again, bytes, bs_meta_write(&meta, bytes)), BSESSION_ECORRUPT);
+    }
 }
 END_TEST
 
@@ -273,6 +301,7 @@ Suite *meta_suite(void)
     tcase_add_test(tests, no_owner_and_two_of_them_are_refused);
     tcase_add_test(tests, what_is_written_is_read);
     tcase_add_test(tests, what_is_cut_or_of_another_version_is_refused);
+    tcase_add_test(tests, a_time_at_the_end_of_time_is_refused);
     tcase_add_test(tests, unknown_sections_are_passed_over);
     tcase_add_test(tests, a_retired_verifier_of_another_length_is_refused);
     tcase_add_test(tests, what_it_is_tied_to_is_written_and_read);
