@@ -102,7 +102,7 @@ static apr_status_t link_ask_role(redis_link_t *link)
     redis_word_t word = redis_word("ROLE");
 
     link->role = 1;
-    link->role_asked = apr_time_now();
+    link->role_asked = redis_clock();
     return link_greet_with(link, &word, 1);
 }
 
@@ -165,7 +165,7 @@ apr_status_t redis_link_ready(redis_link_t *link, bsession_call_t *call)
     if (!link->connection) {
         return link_begin(link, call);
     }
-    return link->login->master && apr_time_now() - link->role_asked > REDIS_ROLE_GOOD
+    return link->login->master && redis_clock() - link->role_asked > REDIS_ROLE_GOOD
            ? link_ask_role(link) : APR_SUCCESS;
 }
 

@@ -64,7 +64,7 @@ redis_node_t *redis_slots_node_at(redis_slots_t *slots, const redis_address_t *a
     }
     node = redis_node_make(slots->conf, address, slots->pool);
     if (node) {
-        node->used = apr_time_now();
+        node->used = redis_clock();
         node->number = node_hash(node) % BSESSION_NODES;
         apr_array_push(slots->nodes);
         list = (redis_node_t **)slots->nodes->elts;
@@ -78,7 +78,7 @@ redis_node_t *redis_slots_node_at(redis_slots_t *slots, const redis_address_t *a
 void redis_slots_sweep(redis_slots_t *slots)
 {
     redis_node_t **list = (redis_node_t **)slots->nodes->elts;
-    apr_time_t before = apr_time_now() - SLOTS_LINGER;
+    apr_time_t before = redis_clock() - SLOTS_LINGER;
     int i, kept = 0;
 
     for (i = 0; i < slots->nodes->nelts; i++) {
@@ -118,7 +118,7 @@ void redis_slots_own(redis_slots_t *slots, int slot, redis_node_t *node)
     if (before != node) {
         slots->owner[slot] = node;
         if (before && --before->slots == 0) {
-            before->used = apr_time_now();
+            before->used = redis_clock();
         }
         if (node) {
             node->slots++;

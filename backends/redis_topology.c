@@ -151,7 +151,7 @@ static void topology_look(redis_topology_t *topology, int sure, const bsession_c
     }
     topology_remember(topology, status, left, &call);
     topology->looking = 0;
-    topology->tried = apr_time_now();
+    topology->tried = redis_clock();
     apr_thread_cond_broadcast(topology->looked);
 }
 
@@ -220,7 +220,7 @@ static void topology_refresh(redis_topology_t *topology, int slot, const bsessio
 
     for (looks = 0; looks < 2; looks++) {
         const redis_node_t *owner = topology->slots.owner[slot];
-        apr_time_t now = apr_time_now();
+        apr_time_t now = redis_clock();
 
         if (owner && !owner->doubted) {
             if (looks == 0 && topology_is_due(topology, now)) {
@@ -268,7 +268,7 @@ void redis_topology_let_go(redis_topology_t *topology, redis_node_t *node)
     apr_thread_mutex_lock(topology->lock);
     node->users--;
     if (node->slots == 0) {
-        node->used = apr_time_now();
+        node->used = redis_clock();
     }
     apr_thread_mutex_unlock(topology->lock);
 }
@@ -290,7 +290,7 @@ int redis_topology_confirms(redis_topology_t *topology, const redis_node_t *node
         return 1;
     }
     apr_thread_mutex_lock(topology->lock);
-    if (apr_time_now() - topology->tried > TOPOLOGY_WORD_GOOD) {
+    if (redis_clock() - topology->tried > TOPOLOGY_WORD_GOOD) {
         topology_look(topology, 0, call);
     }
     is = topology->slots.owner[0] == node;
@@ -304,7 +304,7 @@ int redis_topology_keeps(redis_topology_t *topology, const redis_node_t *node,
     int does;
 
     apr_thread_mutex_lock(topology->lock);
-    if (apr_time_now() - topology->tried > TOPOLOGY_STALE_GOOD) {
+    if (redis_clock() - topology->tried > TOPOLOGY_STALE_GOOD) {
         topology_look_softly(topology, call);
     }
     does = node->slots > 0;
@@ -382,7 +382,7 @@ apr_status_t redis_topology_nth(redis_topology_t *topology, apr_uint64_t n, redi
     }
     apr_thread_mutex_lock(topology->lock);
     if (!topology_nth(topology, n) || topology->stale
-        || apr_time_now() - topology->tried > TOPOLOGY_WORD_GOOD) {
+        || redis_clock() - topology->tried > TOPOLOGY_WORD_GOOD) {
         topology_look(topology, topology->stale, call);
     }
     for (i = 0; i < topology->slots.count; i++) {

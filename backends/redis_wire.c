@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <time.h>
 
 #include <apr_portable.h>
 #include <apr_strings.h>
@@ -34,6 +35,14 @@ const char *redis_address_text(const redis_address_t *address, apr_pool_t *pool)
 int redis_address_is(const redis_address_t *one, const redis_address_t *other)
 {
     return one->port == other->port && strcmp(one->host, other->host) == 0;
+}
+
+apr_time_t redis_clock(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return apr_time_from_sec((apr_time_t)now.tv_sec) + now.tv_nsec / 1000;
 }
 
 static const char *wire_reason(apr_status_t status, char *text, apr_size_t size)

@@ -26,6 +26,10 @@ const char *redis_address_text(const redis_address_t *address, apr_pool_t *pool)
 /** Whether they are written alike; of two that listen at TCP. */
 int         redis_address_is(const redis_address_t *one, const redis_address_t *other);
 
+/** Microseconds of a clock that nobody sets: for what was looked at a while ago, which a wall clock
+ *  that is set back would keep good for long. */
+apr_time_t  redis_clock(void);
+
 /** How to speak TLS; NULL where a function takes it: in the clear. */
 typedef struct {
     SSL_CTX    *context;

@@ -275,6 +275,51 @@ START_TEST(what_has_not_said_who_it_is_serves_nobody_else)
 }
 END_TEST
 
+/* Whom we listen to, and who says to be a master. */
+static redis_link_t *link_to_a_master(apr_socket_t **listening, apr_socket_t **master,
+                                      bsession_call_t *call)
+{
+    static const char answer[] = "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n";
+    static redis_address_t address;
+    apr_size_t len = sizeof answer - 1;
+    apr_sockaddr_t *here;
+    redis_link_t *link;
+    apr_pool_t *own;
+
+    apr_sockaddr_info_get(&here, "127.0.0.1", APR_INET, 0, 0, pool);
+    apr_socket_create(listening, APR_INET, SOCK_STREAM, APR_PROTO_TCP, pool);
+    ck_assert_int_eq(apr_socket_bind(*listening, here), APR_SUCCESS);
+    ck_assert_int_eq(apr_socket_listen(*listening, 1), APR_SUCCESS);
+    apr_socket_addr_get(&here, APR_LOCAL, *listening);
+    address = at("127.0.0.1", here->port);
+    conf.login.connect_timeout = apr_time_from_sec(20);
+    conf.login.master = 1;
+    apr_pool_create(&own, pool);
+    link = redis_link_make(&address, &conf.login, own);
+    ck_assert_int_eq(redis_link_ready(link, call), APR_SUCCESS);
+    ck_assert_int_eq(redis_link_send(link, call), APR_SUCCESS);
+    ck_assert_int_eq(apr_socket_accept(master, *listening, pool), APR_SUCCESS);
+    ck_assert_int_eq(apr_socket_send(*master, answer, &len), APR_SUCCESS);
+    ck_assert_int_eq(redis_link_settle(link, call), APR_SUCCESS);
+    ck_assert(redis_link_is_clean(link));
+    return link;
+}
+
+/* What a server was a second ago it may not be any more, whatever the clock on the wall says. */
+START_TEST(a_clock_that_is_set_back_lets_no_master_be_believed_for_longer)
+{
+    bsession_call_t call = call_until(apr_time_from_sec(30));
+    apr_socket_t *listening, *master;
+    redis_link_t *link = link_to_a_master(&listening, &master, &call);
+
+    later = -apr_time_from_sec(3600);
+    passed += 2;
+    ck_assert_int_eq(redis_link_ready(link, &call), APR_SUCCESS);
+    ck_assert(!redis_link_is_clean(link));
+    redis_link_free(link);
+}
+END_TEST
+
 TCase *redis_links_case(void)
 {
     TCase *tests = tcase_create("connections");
@@ -287,5 +332,6 @@ TCase *redis_links_case(void)
     tcase_add_test(tests, what_waits_for_an_answer_serves_nobody_else);
     tcase_add_test(tests, one_address_of_a_name_does_not_hide_the_next);
     tcase_add_test(tests, what_has_not_said_who_it_is_serves_nobody_else);
+    tcase_add_test(tests, a_clock_that_is_set_back_lets_no_master_be_believed_for_longer);
     return tests;
 }

@@ -17,6 +17,8 @@ extern redis_conf_t  conf;
 
 /** The clock goes before by so much: what takes minutes is said, not waited for. */
 extern apr_interval_time_t later;
+/** Seconds by which the clock that nobody sets goes before. */
+extern int                 passed;
 
 redis_address_t at(const char *host, apr_port_t port);
 
