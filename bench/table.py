@@ -17,9 +17,9 @@ HOW = {
     one is slow) are subtracted and divided by the difference, so that start, connection and end
     drop out. The kernel's work is not in it. "against bare": bare httpd gets the very same request,
     the same cookie and handler included, and the difference is shown.
-    mod_bsession remembers the digest of a connection's last verifier; with two visitors in turn,
-    as behind a proxy that shares its connections, or with one request a connection, it computes
-    each.
+    mod_bsession remembers what a connection's last Cookie header came to, the digest of its
+    verifier above all; with two visitors in turn, as behind a proxy that shares its connections, or
+    with one request a connection, it finds out each.
 """,
     "throughput": """\
 [b] Requests a second, by wrk: one thread, {connections} keep-alive connections; httpd with the
