@@ -379,6 +379,49 @@ static void warn_of_shared_cookies(const bs_stores_t *stores, apr_pool_t *p)
     }
 }
 
+/** A directory, or a table in the database of mod_dbd: where a store's records lie. NULL: others may
+ *  share it on purpose, or nobody can. */
+static const char *place_of(const bs_store_conf_t *store, apr_pool_t *p)
+{
+    char *rest = apr_pstrdup(p, store->definition ? store->definition : ""), *word;
+    char *place = apr_strtok(rest, "\n", &rest);
+    const char *table = "bsession";
+    apr_size_t len;
+
+    if (!place || (strncasecmp(place, "file:", 5) != 0 && strcasecmp(place, "dbd:") != 0)) {
+        return NULL;
+    }
+    for (len = strlen(place); place[len - 1] == '/'; len--) {
+        place[len - 1] = '\0';
+    }
+    while ((word = apr_strtok(NULL, "\n", &rest)) != NULL) {
+        table = strncasecmp(word, "table=", 6) == 0 ? word + 6 : table;
+    }
+    return *place == 'f' || *place == 'F' ? place + 5 : table;
+}
+
+/** Each would take the other's sessions for its own, sweep them and count them. */
+static void warn_of_shared_places(const bs_stores_t *stores, const server_rec *s, apr_pool_t *p)
+{
+    bs_store_conf_t *const *list = (bs_store_conf_t *const *)stores->list->elts;
+    int i, j;
+
+    for (i = 0; i < stores->list->nelts; i++) {
+        const char *place = place_of(list[i], p);
+
+        for (j = 0; place && j < i; j++) {
+            const char *other = place_of(list[j], p);
+
+            if (other && list[i]->store.provider == list[j]->store.provider
+                && strcmp(place, other) == 0) {
+                ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s, "BSessionStore %s: the store %s is in "
+                             "the same place, %s, so that they are one: use that, or give this one a "
+                             "place of its own", list[i]->store.name, list[j]->store.name, place);
+            }
+        }
+    }
+}
+
 /** A realm is a name of 255 bytes at most. */
 static int check_server_names(const server_rec *s)
 {
@@ -411,5 +454,6 @@ int bs_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, serv
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     warn_of_shared_cookies(stores, ptemp);
+    warn_of_shared_places(stores, s, ptemp);
     return OK;
 }

@@ -223,6 +223,15 @@ def test_warned(configtest, lines):
     assert status == 0 and "two stores with one cookie" in output
 
 
+@pytest.mark.parametrize("one,other,shared", [
+    ("file:{dir}/a", "file:{dir}/a", True), ("file:{dir}/a", "FILE:{dir}/a/ sync=on", True),
+    ("file:{dir}/a", "file:{dir}/b", False), ("memory:", "memory:", False)])
+def test_two_stores_in_one_place(configtest, one, other, shared):
+    """They would be one, which nobody means who gives them two names."""
+    status, output = configtest(f"BSessionStore a {one}\nBSessionStore b {other}\n")
+    assert status == 0 and ("BSessionStore b: the store a is in the same place, " in output) == shared, output
+
+
 def test_a_key_with_an_equals_sign(configtest):
     """It may be one; more likely a value was meant."""
     status, output = configtest("<Location />\nRequire bsession user=bob\n</Location>")

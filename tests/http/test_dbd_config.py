@@ -57,6 +57,12 @@ def test_right(build, config):
     assert status == 0, said
 
 
+@pytest.mark.parametrize("words,shared", [("table=bsession", True), ("table=b", False)])
+def test_two_stores_in_one_table(build, words, shared):
+    status, said = configtest(build, f"{DRIVER}{PARAMS}{STORE}BSessionStore y dbd: {words}\n")
+    assert status == 0 and ("BSessionStore y: the store x is in the same place, bsession" in said) == shared, said
+
+
 def test_without_mod_dbd(build):
     server = Httpd(build, "BSessionStore x dbd:\n", implied=True)
     server.write()
