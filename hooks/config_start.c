@@ -208,7 +208,7 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
     if (status == APR_SUCCESS) {
         status = bs_settle_cache_keys(bs_server_conf(main_server), pconf);
     }
-    bs_forget_secrets(main_server);
+    bs_forget_secrets(main_server, pconf);
     if (status != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_CRIT, status, main_server, "OpenSSL offers no SHA-256, or not "
                      "what BSessionSecret needs (HKDF, BLAKE2b, AES-256-GCM): sessions cannot be had");

@@ -43,14 +43,8 @@ void bs_wipe_with(apr_pool_t *p, void *bytes, apr_size_t len)
     apr_pool_cleanup_register(p, wiped, wipe, apr_pool_cleanup_null);
 }
 
-/** Room for a secret of any length, and the NUL. */
-static char *make_room(apr_pool_t *p)
-{
-    char *room = apr_pcalloc(p, BS_SOURCE_MAX + 2);
-
-    bs_wipe_with(p, room, BS_SOURCE_MAX + 2);
-    return room;
-}
+/** What is read, before it is known how much of it is the secret: wiped when that is copied. */
+typedef char room_t[BS_SOURCE_MAX + 1];
 
 /* ---- file: ---- */
 
@@ -62,10 +56,10 @@ static const char *no_file(const char *path, const char *what, apr_status_t stat
                         apr_strerror(status, why, sizeof why));
 }
 
-static const char *read_file(bsession_bytes_t *secret, const char *name, server_rec *s, apr_pool_t *p)
+static const char *read_file(bsession_bytes_t *secret, room_t room, const char *name, server_rec *s,
+                             apr_pool_t *p)
 {
     const char *path = ap_server_root_relative(p, name), *wrong = NULL;
-    char *room = make_room(p);
     apr_finfo_t info;
     apr_file_t *file;
     apr_status_t status;
@@ -83,7 +77,7 @@ static const char *read_file(bsession_bytes_t *secret, const char *name, server_
     }
     else if (status == APR_SUCCESS) {
         secret->data = room;
-        status = apr_file_read_full(file, room, BS_SOURCE_MAX + 1, &secret->len);
+        status = apr_file_read_full(file, room, sizeof(room_t), &secret->len);
         status = APR_STATUS_IS_EOF(status) ? APR_SUCCESS : status;
     }
     apr_file_close(file);
@@ -101,49 +95,86 @@ static const char *read_file(bsession_bytes_t *secret, const char *name, server_
  *
  * At a start httpd reads its configuration twice, and unloads this object in between: what a program
  * printed is kept for the second reading in the process's pool, and wiped there when it is taken. Lines
- * that name the same program share what it printed. */
+ * that name the same program share what it printed, until all is read. */
+
+typedef struct kept_t kept_t;
+
+struct kept_t {
+    kept_t          *next;
+    const char      *command;
+    bsession_bytes_t printed;           /* without data: wiped */
+};
+
+/** The first of those that are kept in this pool. */
+static kept_t **kept_in(apr_pool_t *pool)
+{
+    void *first = NULL;
+
+    apr_pool_userdata_get(&first, EXEC_KEPT, pool);
+    if (!first) {
+        first = apr_pcalloc(pool, sizeof(kept_t *));
+        apr_pool_userdata_set(first, EXEC_KEPT, apr_pool_cleanup_null, pool);
+    }
+    return first;
+}
 
 static void keep(const char *command, const bsession_bytes_t *printed, apr_pool_t *pool)
 {
-    bsession_bytes_t *kept = apr_palloc(pool, sizeof *kept);
+    kept_t **first = kept_in(pool), *kept = apr_palloc(pool, sizeof *kept);
 
-    kept->data = apr_pmemdup(pool, printed->data, printed->len);
-    kept->len = printed->len;
-    apr_pool_userdata_set(kept, apr_pstrcat(pool, EXEC_KEPT, command, NULL), apr_pool_cleanup_null,
-                          pool);
+    kept->next = *first;
+    kept->command = apr_pstrdup(pool, command);
+    kept->printed.data = apr_pmemdup(pool, printed->data, printed->len);
+    kept->printed.len = printed->len;
+    *first = kept;
 }
 
-static int is_kept(bsession_bytes_t *secret, char *room, const char *command, apr_pool_t *pool,
-                   apr_pool_t *p, int take)
+static void forget(kept_t *kept)
 {
-    const char *key = apr_pstrcat(p, EXEC_KEPT, command, NULL);
-    void *found = NULL;
-    bsession_bytes_t *kept;
+    if (kept->printed.data) {
+        OPENSSL_cleanse((void *)kept->printed.data, kept->printed.len);
+        kept->printed.data = NULL;
+    }
+}
 
-    apr_pool_userdata_get(&found, key, pool);
-    kept = found;
-    if (!kept || !kept->data) {
+static int is_kept(bsession_bytes_t *secret, room_t room, const char *command, apr_pool_t *pool,
+                   int take)
+{
+    kept_t *kept = *kept_in(pool);
+
+    while (kept && (!kept->printed.data || strcmp(kept->command, command) != 0)) {
+        kept = kept->next;
+    }
+    if (!kept) {
         return 0;
     }
-    memcpy(room, kept->data, kept->len);
+    memcpy(room, kept->printed.data, kept->printed.len);
     secret->data = room;
-    secret->len = kept->len;
+    secret->len = kept->printed.len;
     if (take) {
-        OPENSSL_cleanse((void *)kept->data, kept->len);
-        kept->data = NULL;
+        forget(kept);
     }
     return 1;
 }
 
+void bs_forget_programs(apr_pool_t *p)
+{
+    kept_t *kept;
+
+    for (kept = *kept_in(p); kept; kept = kept->next) {
+        forget(kept);
+    }
+}
+
 /** All that it prints, until it ends. APR_TIMEUP. */
-static apr_status_t listen_to(const apr_proc_t *program, char *room, apr_size_t *len, apr_time_t end)
+static apr_status_t listen_to(const apr_proc_t *program, room_t room, apr_size_t *len, apr_time_t end)
 {
     apr_status_t status = APR_SUCCESS;
 
     *len = 0;
-    while (status == APR_SUCCESS && *len <= BS_SOURCE_MAX) {
+    while (status == APR_SUCCESS && *len < sizeof(room_t)) {
         apr_interval_time_t left = end - apr_time_now();
-        apr_size_t count = BS_SOURCE_MAX + 1 - *len;
+        apr_size_t count = sizeof(room_t) - *len;
 
         if (left <= 0) {
             return APR_TIMEUP;
@@ -173,7 +204,7 @@ static int end_of(apr_proc_t *program, int *code, apr_time_t end)
     return APR_PROC_CHECK_EXIT(why);
 }
 
-static const char *run(bsession_bytes_t *secret, char *room, const char *command, apr_pool_t *p)
+static const char *run(bsession_bytes_t *secret, room_t room, const char *command, apr_pool_t *p)
 {
     apr_time_t end = apr_time_now() + EXEC_TIME;
     apr_procattr_t *attr;
@@ -204,18 +235,17 @@ static const char *run(bsession_bytes_t *secret, char *room, const char *command
     return code ? apr_psprintf(p, "the program %s ended with status %d", words[0], code) : NULL;
 }
 
-static const char *read_program(bsession_bytes_t *secret, const char *command, server_rec *s,
-                                apr_pool_t *p)
+static const char *read_program(bsession_bytes_t *secret, room_t room, const char *command,
+                                server_rec *s, apr_pool_t *p)
 {
     apr_pool_t *process = s->process->pool;
-    char *room = make_room(p);
     int first = ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG;
     const char *wrong;
 
-    if (is_kept(secret, room, command, p, p, 0)) {
+    if (is_kept(secret, room, command, p, 0)) {
         return NULL;
     }
-    if (first || !is_kept(secret, room, command, process, p, 1)) {
+    if (first || !is_kept(secret, room, command, process, 1)) {
         wrong = run(secret, room, command, p);
         if (wrong) {
             return wrong;
@@ -230,9 +260,10 @@ static const char *read_program(bsession_bytes_t *secret, const char *command, s
 
 /* ---- all of them ---- */
 
-static const char *read_variable(bsession_bytes_t *secret, const char *name, server_rec *s,
-                                 apr_pool_t *p)
+static const char *read_variable(bsession_bytes_t *secret, room_t room, const char *name,
+                                 server_rec *s, apr_pool_t *p)
 {
+    (void)room;
     (void)s;
     secret->data = getenv(name);
     if (!*name || !secret->data) {
@@ -244,7 +275,8 @@ static const char *read_variable(bsession_bytes_t *secret, const char *name, ser
 
 static const struct {
     const char   *prefix;
-    const char *(*read)(bsession_bytes_t *secret, const char *name, server_rec *s, apr_pool_t *p);
+    const char *(*read)(bsession_bytes_t *secret, room_t room, const char *name, server_rec *s,
+                        apr_pool_t *p);
 } sources[] = {
     { "file:", read_file }, { "env:", read_variable }, { "exec:", read_program }
 };
@@ -261,33 +293,41 @@ int bs_is_secret_source(const char *text)
     return 0;
 }
 
+/** Of what was found: the newline is left out, and the rest copied to where it stays. */
+static const char *copy(bsession_bytes_t *secret, const bsession_bytes_t *found, apr_pool_t *p)
+{
+    apr_size_t len = found->len;
+    char *bytes;
+
+    if (len && found->data[len - 1] == '\n') {
+        len--;
+    }
+    if (len > BS_SOURCE_MAX) {
+        return apr_psprintf(p, "a secret has at most %d bytes", BS_SOURCE_MAX);
+    }
+    bytes = apr_pstrmemdup(p, found->data, len);
+    bs_wipe_with(p, bytes, len);
+    secret->data = bytes;
+    secret->len = len;
+    return NULL;
+}
+
 const char *bs_read_secret(bsession_bytes_t *secret, const char *text, server_rec *s, apr_pool_t *p)
 {
     bsession_bytes_t found = { text, strlen(text) };
     const char *wrong = NULL;
-    char *copy;
+    room_t room;
     apr_size_t i;
 
     for (i = 0; i < sizeof sources / sizeof *sources; i++) {
         apr_size_t len = strlen(sources[i].prefix);
 
         if (strncmp(text, sources[i].prefix, len) == 0) {
-            wrong = sources[i].read(&found, text + len, s, p);
+            wrong = sources[i].read(&found, room, text + len, s, p);
             break;
         }
     }
-    if (wrong) {
-        return wrong;
-    }
-    if (found.len && found.data[found.len - 1] == '\n') {
-        found.len--;
-    }
-    if (found.len > BS_SOURCE_MAX) {
-        return apr_psprintf(p, "a secret has at most %d bytes", BS_SOURCE_MAX);
-    }
-    copy = apr_pstrmemdup(p, found.data, found.len);
-    bs_wipe_with(p, copy, found.len);
-    secret->data = copy;
-    secret->len = found.len;
-    return NULL;
+    wrong = wrong ? wrong : copy(secret, &found, p);
+    OPENSSL_cleanse(room, sizeof room);
+    return wrong;
 }

@@ -28,6 +28,9 @@ int         bs_is_secret_source(const char *text);
  *  @return NULL, or a sentence that has nothing of the secret in it */
 const char *bs_read_secret(bsession_bytes_t *secret, const char *text, server_rec *s, apr_pool_t *p);
 
+/** When all is read: what programs printed, and was kept for other lines that name them. */
+void        bs_forget_programs(apr_pool_t *p);
+
 /** Overwritten when the pool goes. */
 void        bs_wipe_with(apr_pool_t *p, void *bytes, apr_size_t len);
 

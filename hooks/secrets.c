@@ -103,11 +103,12 @@ apr_status_t bs_settle_cache_keys(const bs_server_conf_t *main_conf, apr_pool_t 
                            : APR_SUCCESS;
 }
 
-void bs_forget_secrets(const server_rec *main_server)
+void bs_forget_secrets(const server_rec *main_server, apr_pool_t *pconf)
 {
     const server_rec *s;
     int i;
 
+    bs_forget_programs(pconf);
     for (s = main_server; s; s = s->next) {
         const bs_secrets_t *secrets = bs_server_conf(s)->secrets;
 

@@ -27,6 +27,6 @@ apr_status_t bs_settle_keys(bs_server_conf_t *conf, apr_pool_t *pconf);
  *  servers of other names that have the same secret and store share them. */
 apr_status_t bs_settle_cache_keys(const bs_server_conf_t *main_conf, apr_pool_t *pconf);
 /** When all servers have their keys. */
-void         bs_forget_secrets(const server_rec *main_server);
+void         bs_forget_secrets(const server_rec *main_server, apr_pool_t *pconf);
 
 #endif

@@ -2,6 +2,7 @@
 secret, seal, realm or store does to the sessions that are there."""
 
 import base64
+import contextlib
 import re
 
 import pytest
@@ -176,8 +177,12 @@ def test_secrets_are_replaced_without_a_loss(changing):
     was = client.token
     assert client.results("get=user", "set=seen:1", "rotate") == ["=" + VALUE, "ok", "ok"]
     assert client.token != was
+    change(changing, secrets_line(OLD, NEW))                # of a server that is a step behind
+    assert client.results("get=user", "set=seen:2") == ["=" + VALUE, "ok"]
+    change(changing, secrets_line(NEW, OLD))
+    assert client.results("get=user", "set=seen:3", "rotate") == ["=" + VALUE, "ok", "ok"]
     change(changing, secrets_line(NEW))
-    assert client.results("get=user", "get=seen") == ["=" + VALUE, "=1"]
+    assert client.results("get=user", "get=seen") == ["=" + VALUE, "=3"]
 
 
 def test_another_name_for_the_store_is_no_change(changing):
@@ -282,6 +287,38 @@ def test_file_env_and_exec(start):
     server.graceful()
     assert client.results("get=k") == ["-"]
     assert (server.dir / "runs").read_text() == "run\n" * 2
+
+
+def memory_of(pid):
+    """All that a process has to itself, and could write to; not what is far too large to be read (shadows)."""
+    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb") as memory:
+        for line in maps:
+            where, rights = line.split()[:2]
+            begin, end = (int(at, 16) for at in where.split("-"))
+            if rights == "rw-p" and end - begin < 1 << 28:
+                memory.seek(begin)
+                with contextlib.suppress(OSError):
+                    yield memory.read(end - begin)
+
+
+@pytest.mark.parametrize("restarts", [0, 1])
+def test_no_child_knows_the_secret(start, restarts):
+    """Where it is neither in the environment nor in the configuration: keys are all that is left of it."""
+    of_file, of_program = "a-file's-secret" * 3, "a-program's-secret" * 3
+
+    def prepare(server):
+        (server.dir / "secret").write_text(of_file + "\n")
+        (server.dir / "program").write_text(f"#!/bin/sh\necho \"{of_program}\"\n")
+        (server.dir / "secret").chmod(0o600)
+        (server.dir / "program").chmod(0o700)
+
+    server = start(on() + "BSessionSecret file:{dir}/secret exec:{dir}/program\n", prepare=prepare)
+    for _ in range(restarts):
+        server.graceful()
+    assert server.client().results("set=k:1") == ["ok"]
+    for pid in [server.process.pid, *server.children()]:
+        known = [word for region in memory_of(pid) for word in (of_file, of_program) if word.encode() in region]
+        assert known == []
 
 
 def test_a_file_that_everybody_reads_is_warned_of(build, start):
