@@ -3,6 +3,7 @@ configuration use. Each server has a list of them, which grows by itself, and se
 whenever a test ends."""
 
 import base64
+import pathlib
 import re
 import urllib.parse
 
@@ -12,11 +13,9 @@ LENGTHS = (43, 64)
 STORED = re.compile(r"(?:^|[&;/])(?:set|setn|add|sset|cset|cadd|sstore)=[^:&;]*:([^&;]*)")
 FORMS = re.compile(r"(?:^|&)(?:httpd_password)=([^&]*)")
 # of a configuration; what follows // stands in URLs
-SECRETS = [re.compile(p, re.I) for p in (r"\b(?:\w+_)?password=\"?([^\s\"']+)", r"//[^\s/@:]*:([^\s/@]+)@",
-                                         r"\bBSessionSecret +\"?([^\s\"']+)",
-                                         r"^\s*AuthFormSitePassphrase\s+(\S+)")]
-# these name where a secret stands
-ELSEWHERE = ("file:", "env:", "exec:")
+SECRETS = [re.compile(p, re.I | re.M) for p in (r"\b(?:\w+_)?password=\"?([^\s\"']+)", r"//[^\s/@:]*:([^\s/@]+)@",
+                                                r"^\s*AuthFormSitePassphrase\s+(\S+)")]
+SEVERAL = re.compile(r"^\s*BSessionSecret +(.+)$", re.I | re.M)
 # shorter ones are words of any sentence
 SHORTEST = 6
 # what a module of the tests says itself, when a test asks it to
@@ -51,8 +50,16 @@ class Confidential:
         if len(text) >= SHORTEST and not text.startswith("/"):
             self.values.add(text)
 
-    def secret(self, text):
-        if not text.startswith(ELSEWHERE):
+    def secret(self, text, environment):
+        """One as it is configured: itself, or where it stands; what a program prints is not looked for."""
+        kind, _, place = text.partition(":")
+        if kind == "file" and pathlib.Path(place).is_file():
+            text = pathlib.Path(place).read_text(errors="replace").strip("\n")
+        elif kind == "env":
+            text = environment.get(place, "")
+        elif kind in ("file", "exec"):
+            text = ""
+        if len(text) >= SHORTEST:
             self.secrets.add(text)
 
     def request(self, path, body, cookie):
@@ -69,11 +76,13 @@ class Confidential:
         for found in FORMS.findall(body if isinstance(body, str) else ""):
             self.value(urllib.parse.unquote_plus(found))
 
-    def configuration(self, text):
-        for pattern in SECRETS:
-            for found in pattern.findall(text):
-                self.secret(found)
-                self.secret(urllib.parse.unquote(found))
+    def configuration(self, text, environment):
+        found = [one for pattern in SECRETS for one in pattern.findall(text)]
+        for line in SEVERAL.findall(text):
+            found += [one.strip("\"") for one in re.findall(r"\"[^\"]*\"|\S+", line)]
+        for one in found:
+            self.secret(one, environment)
+            self.secret(urllib.parse.unquote(one), environment)
 
     def told(self, text, values=True):
         """What a text gives away, in sentences. Values are left out where a log was told to show them."""

@@ -267,7 +267,7 @@ ScriptAlias /cgi/ {self.cgi}/
     def write(self):
         self.ports = free_ports(self.nports)
         text = self.text()
-        self.confidential.configuration(text)
+        self.confidential.configuration(text, self.env)
         (self.dir / "httpd.conf").write_text(text)
 
     def _command(self, *more):

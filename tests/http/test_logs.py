@@ -28,16 +28,21 @@ printf 'BSession-Set: _bs=%s\nBSession-Set: a=%%zz%s\nBSession-Incr: a=%s\nBSess
 
 
 @pytest.fixture
-def list_of_one():
+def list_of_one(tmp_path):
+    (tmp_path / "secret").write_text("from-a-file\n")
     found = Confidential()
     found.token(TOKEN)
     found.value(VALUE)
-    found.configuration("BSessionStore a redis://me:p4ssw0rd@host\nBSessionStore b dbd: password=\"other one\"\n")
+    found.configuration(f"""BSessionStore a redis://me:p4ssw0rd@host
+BSessionStore b redis://host "password=another"
+BSessionSecret file:{tmp_path}/secret env:OF_MINE "written here"
+""", {"OF_MINE": "from-the-environment"})
     return found
 
 
 @pytest.mark.parametrize("line", [TOKEN, TOKEN[20:], "x" + TOKEN + "y", base64.urlsafe_b64decode(TOKEN + "=").hex(),
-                                  bytes(range(16, 32)).hex(), f"it is {VALUE}.", "p4ssw0rd", "of other"])
+                                  bytes(range(16, 32)).hex(), f"it is {VALUE}.", "p4ssw0rd", "of another",
+                                  "from-a-file", "from-the-environment", "written here", "x from-a-file y"])
 def test_what_is_told_is_found(list_of_one, line):
     assert list_of_one.told(f"[core:info] [17] {line}\n")
 
