@@ -185,8 +185,10 @@ static const dbd_dialect_t dialects[] = {
         .now = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))",
         .data = "data",
         .is_server = 1,
-        /* the server's own may be 0, and then nothing that was acknowledged would stay */
-        .greeting = "SET autocommit = 1",
+        /* the server's own may be 0, and then nothing that was acknowledged would stay; and it may
+         * cut off what a column is too short for, and call it done */
+        .greeting = "SET autocommit = 1, sql_mode = TRIM(LEADING ',' FROM "
+                    "CONCAT(@@sql_mode, ',STRICT_ALL_TABLES'))",
         /* sent all the same, it may be answered by the end of the connection alone */
         .most = "SELECT @@max_allowed_packet",
         .too_long = TOO_LONG,
