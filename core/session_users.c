@@ -148,6 +148,7 @@ static apr_status_t end_in_store(const bs_user_call_t *call, bs_store_t *store, 
     if (status != APR_SUCCESS) {
         return status == APR_ENOTIMPL ? APR_SUCCESS : status;
     }
+    caller.seal = bs_session_caller(search->s, 0).seal;     /* unlike lists, sessions have one */
     apr_pool_create(&caller.pool, call->scratch);
     while (status == APR_SUCCESS && !cursor.done) {
         search->keys = apr_array_make(caller.pool, 8, sizeof(bsession_key_t));
@@ -162,6 +163,16 @@ static apr_status_t end_in_store(const bs_user_call_t *call, bs_store_t *store, 
 
 /* ---- ending ---- */
 
+/** A list that cannot be read leads nowhere; where the store can be looked through, nobody needs it. */
+static apr_status_t end_in_list(const bs_user_call_t *call, const bs_which_t *which, int *ended)
+{
+    apr_status_t status = bs_users_end(&call->user, which, ended);
+
+    return status == BSESSION_ECORRUPT
+           && bs_store_can_scan(call->user.store, &call->user.caller) == APR_SUCCESS ? APR_SUCCESS
+                                                                                    : status;
+}
+
 static apr_status_t end_all(bs_session_t *s, const bsession_bytes_t *name, const bs_which_t *which,
                             int *ended)
 {
@@ -171,11 +182,11 @@ static apr_status_t end_all(bs_session_t *s, const bsession_bytes_t *name, const
 
     if (status == APR_SUCCESS && s->terms.older) {
         call.user.store = s->terms.older;
-        status = bs_users_end(&call.user, which, ended);
+        status = end_in_list(&call, which, ended);
         call.user.store = s->terms.store;
     }
     if (status == APR_SUCCESS) {
-        status = bs_users_end(&call.user, which, ended);
+        status = end_in_list(&call, which, ended);
     }
     if (status == APR_SUCCESS && s->terms.older && !(which->tag && *ended)) {
         status = end_in_store(&call, s->terms.older, &search, ended);

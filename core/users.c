@@ -276,7 +276,7 @@ apr_status_t bs_users_list(const bs_user_t *user, bs_owned_list_t *list)
     if (list->count) {
         qsort(list->list, (size_t)list->count, sizeof *list->list, by_login);
     }
-    return status;
+    return status == BSESSION_ECORRUPT ? APR_SUCCESS : status;      /* as good as dropped */
 }
 
 static int oldest(const bs_book_t *book, const apr_status_t *statuses)

@@ -1,6 +1,7 @@
 """Whose a session is: BSessionUser, set_user and BSession-User; a user's sessions, listed, limited and
 ended."""
 
+import os
 import re
 from urllib.parse import unquote_plus
 
@@ -256,6 +257,45 @@ def test_realms_do_not_meet(server):
     assert b.results(f"revoke=same:{tag(a)}") == ["NOTFOUND"]
     assert b.results("revoke_others", "revoke_user=same") == ["ok", "ok"]
     assert is_dead(b) and a.results("user") == ["=same"]
+
+
+# ---- without a list ----
+
+
+@pytest.fixture(scope="module", params=["plain", "sealed"])
+def kept(request, start):
+    """A server whose records are files."""
+    secret = {"plain": "", "sealed": "BSessionSecret " + "owner" * 8 + "\n"}[request.param]
+    return start(secret + on("BSessionUser user") + "BSessionStore default file:{w}/sessions\n")
+
+
+def lists(server):
+    return list((server.writable / "sessions").glob("*/*/u*"))
+
+
+def drop(path):
+    path.unlink()
+
+
+def spoil(path):
+    times = path.stat()
+    path.write_bytes(b"no list")
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+@pytest.mark.parametrize("harm", [drop, spoil])
+@pytest.mark.parametrize("call", ["revoke_user={name}", "revoke={name}:{tag}"])
+def test_an_end_needs_no_list(kept, harm, call):
+    """A store that can be looked through is, whatever became of the list."""
+    name = f"{harm.__name__}-{call[6]}"
+    lost, stranger = login(kept, name), login(kept, "stranger")
+    for path in lists(kept):
+        harm(path)
+    assert tags(lost) == ["-"]
+    assert kept.client().results(call.format(name=name, tag=tag(lost))) == ["ok"]
+    assert is_dead(lost) and stranger.results("user") == ["=stranger"]
+    again = login(kept, name)
+    assert tags(again) == [tag(again) + "*"]
 
 
 # ---- max= ----
