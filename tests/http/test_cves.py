@@ -5,6 +5,7 @@ import base64
 import os
 import pickle
 import re
+import time
 
 import pytest
 
@@ -200,6 +201,17 @@ def test_cve_2018_17199(server, client):
     client.results(f"set={quote(EXPIRY)}:1")
     assert old.results("sget=a", at="/bridge/brief") == ["-"]
     assert old.results("sget=a", at="/bridge") == ["-"]
+
+
+def test_cve_2018_17199_a_record_that_is_over(client, directory):
+    """It lies there until the next sweep, and is nobody's session any more."""
+    before = records(directory)
+    client.results("set=a:1")
+    (record,) = records(directory) - before
+    assert client.results("get=a") == ["=1"]
+    os.utime(record, (record.stat().st_atime, time.time() - 1))
+    assert client.results("load", "get=a") == ["NOTFOUND", "-"]
+    assert client.results("sget=a", at="/bridge") == ["-"]
 
 
 def test_cve_2018_17199_an_end_within_what_is_encoded(client):
