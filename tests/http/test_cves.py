@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+import redis_server
 from client import quote
 from doubles import Fault, wait_until
 from httpd import on
@@ -53,6 +54,13 @@ ScriptAlias /off/ {cgi}/
     BSessionCookie counted Secure=Off
 </Location>
 """, mods=["session", "session_bsession"], prepare=prepare)
+
+
+@pytest.fixture
+def redis():
+    one = redis_server.Redis()
+    yield one
+    one.stop()
 
 
 @pytest.fixture
@@ -146,29 +154,26 @@ def test_cve_2016_0736_every_change_of_a_token_is_answered_alike(server, client)
     assert client.results("get=a") == ["=1"]
 
 
-def test_cve_2016_0736_every_change_of_a_record_is_answered_alike(start):
-    """A sealed record: whichever of its bytes is changed, in the ciphertext, its tag or what stands in clear, the
-    answer is that of no session, byte for byte."""
+def test_cve_2016_0736_every_change_of_a_record_is_answered_alike(start, redis):
+    """A sealed record in Redis, where no checksum of the store is before the seal: whichever of its bytes is
+    changed, of the ciphertext, its tag or what stands in clear, the answer is that of no session, byte for byte."""
     server = start("BSessionSecret 0123456789abcdef-0123456789abcdef-of-a-test\n"
-                   "BSessionStore default file:{dir}/sessions\n" + on())
+                   f"BSessionStore default {redis.tcp}\n" + on())
     server.expect("the session counts as empty")
-    client, nobody = server.client(keep=True), server.client()
+    client = server.client(keep=True)
     client.results("set=user:ann")
-    (record,) = records(server.dir / "sessions")
-    content, end = record.read_bytes(), record.stat()
-    nothing = nobody.probe("get=user", "load", "tag")
-
-    def answer(changed):
-        record.write_bytes(changed)
-        os.utime(record, ns=(end.st_atime_ns, end.st_mtime_ns))
-        return client.probe("get=user", "load", "tag")
-
-    for i, byte in enumerate(content):
+    (key,) = redis("keys", "*")
+    nothing = server.client().probe("get=user", "load", "tag")
+    fields = redis("hgetall", key)
+    ((name, sealed),) = [(n, v) for n, v in zip(fields[::2], fields[1::2]) if b"sealed" in n]
+    for i, byte in enumerate(sealed):
         for bit in (1, 128):
-            got = answer(content[:i] + bytes([byte ^ bit]) + content[i + 1:])
+            redis("hset", key, name, sealed[:i] + bytes([byte ^ bit]) + sealed[i + 1:])
+            got = client.probe("get=user", "load", "tag")
             assert (got.status, got.body) == (200, nothing.body), i
             assert {n for n, _ in got.headers} - {"Connection"} == {n for n, _ in nothing.headers}
-    assert answer(content).results[:2] == ["=ann", "ok"]
+    redis("hset", key, name, sealed)
+    assert client.results("get=user", "load") == ["=ann", "ok"]
     client.close()
 
 
