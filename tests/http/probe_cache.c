@@ -15,6 +15,7 @@
  *     sremove=K        siterate                   sstatus=SHORT|LONG
  */
 #include <string.h>
+#include <sys/mman.h>
 
 #include "ap_provider.h"
 #include "ap_socache.h"
@@ -100,12 +101,23 @@ static void call_cset(probe_t *p, char *arg)
     p->result = probe_status(p->pool, p->bs->cache_set(p->cache, arg, value, len, p->life));
 }
 
+#define GIGABYTE ((apr_size_t)1 << 30)
+
 static void call_cbig(probe_t *p, char *arg)
 {
     apr_size_t len;
     apr_size_t size = (apr_size_t)apr_atoi64(probe_pair(arg, &len));
-    char *value = apr_palloc(p->pool, size);
+    char *value;
 
+    if (size > GIGABYTE) {
+        /* zeros that need no memory, for what is refused by its size */
+        value = mmap(NULL, size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        p->result = value == MAP_FAILED ? "no room"
+                  : probe_status(p->pool, p->bs->cache_set(p->cache, arg, value, size, p->life));
+        munmap(value, size);
+        return;
+    }
+    value = apr_palloc(p->pool, size);
     memset(value, 'b', size);
     p->result = probe_status(p->pool, p->bs->cache_set(p->cache, arg, value, size, p->life));
 }

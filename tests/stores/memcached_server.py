@@ -51,6 +51,11 @@ class Talk:
             elif not line.startswith((b"STAT ", b"key=")):
                 return lines
 
+    def all(self, commands):
+        """The first lines of the answers to many; each is a command, and a value."""
+        self.socket.sendall(b"".join(b"%s\r\n%s\r\n" % (command.encode(), value) for command, value in commands))
+        return [self._line() for _ in commands]
+
     def _line(self):
         line = self.stream.readline()
         if not line.endswith(b"\r\n"):
@@ -153,11 +158,8 @@ class Memcached:
         self.start()
 
     def stop(self):
-        self._hang_up()
-        if self.process.poll() is None:
-            self.resume()
-            self.process.terminate()
-            self.process.wait(30)
+        """At once: one that is asked to end thinks about it for a second."""
+        self.kill()
         shutil.rmtree(self.dir, ignore_errors=True)
 
     # -- questions

@@ -6,6 +6,7 @@ runs PROGRAM with the URL of the SQL store and, in the environment, DBD_DRIVER a
 that was started for it, and stops that.
 """
 
+import atexit
 import os
 import pathlib
 import shutil
@@ -20,6 +21,8 @@ sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "http"))
 from doubles import wait_until  # noqa: E402
 from ports import free_port  # noqa: E402
 
+LOG_SIZE = "8M"                         # MariaDB's own is a hundred
+MADE = {}                               # driver -> a directory
 USER, PASSWORD, DATABASE = "web-of-a-test", "pass-of-a-test", "base_of_a_test"
 
 
@@ -92,10 +95,24 @@ class Server(Database):
         if os.geteuid() == 0:
             self.who = {"user": self.account, "group": self.account, "extra_groups": []}
             shutil.chown(self.data, self.account, self.account)
-        self.prepare()
+        self._prepare()
         self.process = None
         self.start()
         self.make()
+
+    def _prepare(self):
+        """What a new one consists of is made once, and copied from then on."""
+        made = MADE.get(self.driver)
+        if made:
+            self._copy(made, self.data)
+            return
+        self.prepare()
+        made = MADE[self.driver] = pathlib.Path(tempfile.mkdtemp(prefix="bsession-sql-"))
+        atexit.register(shutil.rmtree, made, ignore_errors=True)
+        self._copy(self.data, made)
+
+    def _copy(self, old, new):
+        self.run("cp", "-a", "--sparse=always", f"{old}/.", new)
 
     def run(self, *command, **more):
         done = subprocess.run([str(word) for word in command], capture_output=True, text=True, errors="replace",
@@ -195,6 +212,7 @@ class Mariadb(Server):
 
     def prepare(self):
         self.run("mariadb-install-db", "--no-defaults", f"--datadir={self.data}", "--skip-test-db",
+                 f"--innodb-log-file-size={LOG_SIZE}",
                  f"--tmpdir={self.dir}",        # each that starts clears away what others have in a common one
                  "--auth-root-authentication-method=normal", **self.who)
 
@@ -202,7 +220,7 @@ class Mariadb(Server):
         return [shutil.which("mariadbd") or "/usr/sbin/mariadbd", "--no-defaults", f"--datadir={self.data}",
                 f"--socket={self.data}/socket", f"--port={self.port}", "--bind-address=127.0.0.1",
                 f"--pid-file={self.data}/pid", f"--tmpdir={self.dir}",
-                "--innodb-flush-log-at-trx-commit=2", *self.options]
+                f"--innodb-log-file-size={LOG_SIZE}", "--innodb-flush-log-at-trx-commit=2", *self.options]
 
     def make(self):
         self.ask(f"CREATE DATABASE {DATABASE}; CREATE USER '{USER}'@'127.0.0.1' IDENTIFIED BY '{PASSWORD}'; "
