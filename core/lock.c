@@ -100,18 +100,24 @@ apr_status_t bs_lock_take(bs_lock_t *lock, bs_store_t *store, const bs_caller_t 
     apr_status_t status = begin(lock, store, caller, of);
     int tries;
 
+    if (status != APR_SUCCESS) {
+        return status;
+    }
     each.deadline = 0;
-    for (tries = 0; status == APR_SUCCESS; tries++) {
+    apr_pool_create(&each.pool, caller->pool);      /* who waits long asks often */
+    for (tries = 0; ; tries++) {
         status = try_once(lock, &each, rule);
         if (status != APR_EEXIST) {
-            return status;
+            break;
         }
         if (apr_time_now() >= give_up) {
-            return BSESSION_EBUSY;
+            status = BSESSION_EBUSY;
+            break;
         }
+        apr_pool_clear(each.pool);
         bs_pause(FIRST_PAUSE, LONGEST_PAUSE, tries, give_up);
-        status = APR_SUCCESS;
     }
+    apr_pool_destroy(each.pool);
     return status;
 }
 

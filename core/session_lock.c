@@ -7,7 +7,8 @@
  *
  * The fence: a save under a lock makes sure beforehand that the lease outlasts it, stores only on
  * the revision that was loaded, and where that is not current any more it looks whose the lease is.
- * So who was stopped for longer than the lease writes nothing.
+ * So who was stopped for longer than the lease writes nothing; but for one that stops between the last
+ * look and the save, while the next holder has not saved yet. Then the two are merged.
  */
 
 #include "session.h"

@@ -77,16 +77,22 @@ void bs_session_upkeep(bs_session_t *s, apr_time_t deadline)
 /** It ends, unless somebody has logged in since: those before have no say in that one. */
 static const char *end_it(bs_session_t *s)
 {
-    apr_status_t status = bs_session_remove(s->suspect, apr_time_now() + s->terms.store->timeout);
+    bs_session_t *suspect = s->suspect;
+    apr_status_t status = bs_session_remove(suspect, apr_time_now() + s->terms.store->timeout);
 
-    if (status == APR_SUCCESS) {
-        bs_store_count(s->terms.store, BS_DESTROYED);
-    }
     if (status != APR_SUCCESS && status != APR_NOTFOUND) {
         return status == BSESSION_EGONE ? "; somebody has logged in since, so it stays"
                                         : "; it could not be ended";
     }
     s->state = BS_ABSENT;
+    s->facts &= ~BSESSION_WAS_REPLACED;
+    if (status == APR_NOTFOUND) {
+        return "; it has ended meanwhile, or somebody has logged in since";
+    }
+    if (suspect->meta.owner.len) {
+        bs_session_leave(suspect, &suspect->meta.owner, 0);
+    }
+    bs_session_happened(s, BS_DESTROYED);
     return "; it is ended";
 }
 

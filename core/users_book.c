@@ -81,6 +81,9 @@ static int read_key(bsession_key_t *key, const bsession_bytes_t *name)
     return 1;
 }
 
+/* To it any span that there is may be added. */
+#define TIME_MOST (APR_INT64_MAX / 2)
+
 /** What no version of this file wrote is as good as not there. */
 static int read_entry(bs_owned_t *entry, const bsession_field_t *field)
 {
@@ -92,7 +95,8 @@ static int read_entry(bs_owned_t *entry, const bsession_field_t *field)
         const char *space = memchr(from, ' ', (apr_size_t)(end - from));
         const char *to = i < 2 ? space : end;
 
-        if (!to || !bs_number_parse(times[i], from, (apr_size_t)(to - from))) {
+        if (!to || !bs_number_parse(times[i], from, (apr_size_t)(to - from)) || *times[i] < 0
+            || *times[i] > TIME_MOST) {
             return 0;
         }
         from = to + (i < 2);

@@ -16,7 +16,6 @@
 /* A request that waits occupies a worker. */
 #define LONGEST_WAIT   apr_time_from_sec(300)
 #define LONGEST_LEASE  apr_time_from_sec(3600)
-#define MOST_SESSIONS  1000
 
 static const char *given_twice(const cmd_parms *cmd, const char *word)
 {
@@ -125,9 +124,9 @@ static const char *user_limit(const cmd_parms *cmd, bs_user_rule_t *rule, int ar
     const char *value = value_of(argv[1], "max");
     apr_int64_t most;
 
-    if (argc != 3 || !value || bs_parse_number(&most, value, 1, MOST_SESSIONS, "max=", cmd->pool)) {
-        return "BSessionUser takes a key, and then max= from 1 to 1000 with deny or evict, such as: "
-               "BSessionUser user max=3 evict";
+    if (argc != 3 || !value || bs_parse_number(&most, value, 1, BS_OWNED_MAX, "max=", cmd->pool)) {
+        return apr_psprintf(cmd->pool, "BSessionUser takes a key, and then max= from 1 to %d with deny or "
+                            "evict, such as: BSessionUser user max=3 evict", BS_OWNED_MAX);
     }
     rule->max = (int)most;
     rule->evict = strcasecmp(argv[2], "evict") == 0;

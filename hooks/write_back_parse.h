@@ -17,8 +17,8 @@
 typedef enum { BS_PAIRS, BS_NAMES, BS_NUMBERS, BS_YES, BS_NAME } bs_write_back_form_t;
 
 /** The pairs of a line, decoded, as an array of bsession_field_t; of BS_NAMES and BS_YES only
- *  the names are there, of BS_NAME one value, which may be empty and has no NUL. NULL, or a sentence that says what was expected, and never quotes a
- *  value. */
+ *  the names are there, of BS_NAME one value, which may be empty and has no NUL. NULL, or a
+ *  sentence that says what was expected, and never quotes a value. */
 const char *bs_write_back_parse(apr_array_header_t **pairs, const char *line,
                                 bs_write_back_form_t form, apr_pool_t *p);
 

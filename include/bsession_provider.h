@@ -152,9 +152,10 @@ typedef struct {
 typedef enum {
     BSESSION_CREATE = 1,            /**< APR_EEXIST if a live record is there */
     BSESSION_MERGE,                 /**< apply `changes` to what is stored, in place, if the epoch is
-                                         record->epoch, and leave the meta that is there; or, where the store cannot do that, store
-                                         `record` if the stored revision is `base`, and answer
-                                         APR_EMISMATCH otherwise: the core merges and asks again */
+                                         record->epoch, and leave the meta that is there; or, where
+                                         the store cannot do that, store `record` if the stored
+                                         revision is `base`, and answer APR_EMISMATCH otherwise: the
+                                         core merges and asks again */
     BSESSION_REPLACE,               /**< store `record` only if the stored revision is `base` */
     BSESSION_PUT                    /**< store `record` whatever is there: caches only */
 } bsession_save_mode_t;

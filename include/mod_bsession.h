@@ -282,7 +282,9 @@ typedef struct {
 typedef void bsession_HOOK_bsession_created_t(bsession_t *s, struct request_rec *r);
 /** The token was replaced, and the new one is stored. */
 typedef void bsession_HOOK_bsession_rotated_t(bsession_t *s, struct request_rec *r);
-/** The record was removed by `destroy`; the table is empty already. */
+/** The record was removed: by `destroy`, or since its token may be stolen (BSessionRotate reuse=revoke,
+ *  BSessionBind action=revoke); the table is empty already. Not of sessions that `revoke` and its like
+ *  ended from another one. */
 typedef void bsession_HOOK_bsession_destroyed_t(bsession_t *s, struct request_rec *r);
 /** A token came that has the right form, and there is no session for it: its time was over, the
  *  store had no room for it, or somebody made it up. Not of one that a login has just replaced. */

@@ -105,6 +105,43 @@ static void give_back_mine(void)
     bed_is(drop(&mine), APR_SUCCESS);
 }
 
+static bsession_provider_t        watched;
+static const bsession_provider_t *behind;
+static int                        held;
+
+static apr_status_t is_let_go(void *unused)
+{
+    (void)unused;
+    held--;
+    return APR_SUCCESS;
+}
+
+static apr_status_t save_watched(bsession_backend_t *backend, const bsession_key_t *key,
+                                 const bsession_save_t *save, bsession_saved_t *saved,
+                                 bsession_call_t *call)
+{
+    held++;
+    apr_pool_cleanup_register(call->pool, NULL, is_let_go, apr_pool_cleanup_null);
+    ck_assert_int_le(held, 1);
+    return behind->save(backend, key, save, saved, call);
+}
+
+START_TEST(who_waits_long_takes_no_more_memory)
+{
+    bed_is(take(&mine), APR_SUCCESS);
+    behind = bed_store.provider;
+    watched = *behind;
+    watched.save = save_watched;
+    bed_store.provider = &watched;
+    rule.wait = apr_time_from_sec(600);
+    bed_answer(BS_VERB_SAVE, APR_EEXIST, 6);
+    bed_before(BS_VERB_SAVE, give_back_mine);
+    bed_is(take(&theirs), APR_SUCCESS);
+    ck_assert_int_eq(held, 0);
+    bed_store.provider = behind;
+}
+END_TEST
+
 /* The second try finds it free: how long that takes does not matter. */
 START_TEST(who_waits_gets_it_when_it_is_given_back)
 {
@@ -305,6 +342,7 @@ Suite *lock_suite(void)
     tcase_set_timeout(tests, 60);
     tcase_add_test(tests, one_has_it);
     tcase_add_test(tests, who_waits_gets_it_when_it_is_given_back);
+    tcase_add_test(tests, who_waits_long_takes_no_more_memory);
     tcase_add_test(tests, a_late_release_does_not_touch_another_ones_lease);
     tcase_add_test(tests, who_lost_it_learns_that);
     tcase_add_test(tests, a_lease_with_life_enough_is_not_renewed);

@@ -161,6 +161,24 @@ START_TEST(where_that_is_asked_for_the_session_ends)
 }
 END_TEST
 
+/* As any end: its owner's list, which is a record too, does not keep it, and who listens hears of it. */
+START_TEST(it_ends_for_its_owner_too)
+{
+    bs_session_t *s = bed_request(&token);
+
+    bed_is(bs_session_set_owner(s, "me"), APR_SUCCESS);
+    bed_is(bs_session_save(s, 0), APR_SUCCESS);
+    first = token = s->token;
+    rotate();
+    bed_time_passes(&token, GRACE + apr_time_from_sec(1));
+    bed_terms.rotate.revoke = 1;
+    ck_assert_uint_eq(bed_records(), 2);
+    s = stranger(&first);
+    ck_assert_uint_eq(bed_records(), 0);
+    ck_assert_uint_eq(bs_session_facts(s), BSESSION_WAS_DESTROYED | BSESSION_WAS_MISSING);
+}
+END_TEST
+
 START_TEST(it_ends_also_when_others_write_at_once)
 {
     bs_session_t *s = visit(&token);
@@ -333,6 +351,7 @@ Suite *session_reuse_suite(void)
     tcase_add_test(tests, later_it_is_an_unknown_token);
     tcase_add_test(tests, a_copy_of_an_older_one_is_known_too);
     tcase_add_test(tests, where_that_is_asked_for_the_session_ends);
+    tcase_add_test(tests, it_ends_for_its_owner_too);
     tcase_add_test(tests, it_ends_also_when_others_write_at_once);
     tcase_add_test(tests, a_login_that_comes_first_saves_it);
     tcase_add_test(tests, where_it_cannot_be_ended_the_next_one_tries_again);
