@@ -85,7 +85,7 @@ struct bs_session_t {
     bs_cookie_due_t    cookie;              /* what the response must say */
     int                had_record;          /* when the request came */
     bsession_bytes_t   named;               /* whose it is to be, while `naming` */
-    int                listed;              /* sessions of its owner, when it was entered */
+    bs_entered_t      *entered;             /* in its owner's list, by a login of this request; or NULL */
     unsigned           rotating : 1;        /* the next save changes the token */
     unsigned           naming : 1;          /* the next save changes the owner: see set_user */
     unsigned           stale : 1;           /* a merge in place met somebody else's changes */
@@ -244,6 +244,9 @@ apr_status_t     bs_session_may_drop(const bs_session_t *s);
 /** Before a save of s->key for the owner in this meta: the list says so first. */
 apr_status_t     bs_session_enter(bs_session_t *s, const bs_meta_t *meta, apr_time_t end, int login,
                                   apr_time_t deadline);
+/** After such a save that was refused, and will not be done later: that login has not been. */
+void             bs_session_withdraw(bs_session_t *s, const bsession_bytes_t *name,
+                                     apr_time_t deadline);
 /** After a login: the oldest end where there are too many. BSESSION_EGONE: this was one of them. */
 apr_status_t     bs_session_make_room(bs_session_t *s, apr_time_t deadline);
 /** After it was prolonged: now and then the list is told again. */

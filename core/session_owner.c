@@ -276,6 +276,7 @@ apr_status_t bs_session_begin_user(bs_user_call_t *call, bs_session_t *s,
     apr_pool_create(&gaze->caller.pool, call->scratch);
     memset(&call->user, 0, sizeof call->user);
     call->user.store = s->terms.store;
+    call->user.older = s->terms.older;
     call->user.caller = caller;
     call->user.caller.pool = call->scratch;
     call->user.caller.seal = NULL;      /* a list holds nothing but keys of records */
@@ -347,13 +348,26 @@ apr_status_t bs_session_enter(bs_session_t *s, const bs_meta_t *meta, apr_time_t
 
     if (status == APR_SUCCESS && login) {
         entry.by = deadline + BS_LOGIN_MARGIN;
-        status = bs_users_enter(&call.user, &entry, most_others(&s->terms.user), &s->listed);
+        if (!s->entered) {
+            s->entered = apr_palloc(s->pool, sizeof *s->entered);
+        }
+        status = bs_users_enter(&call.user, &entry, most_others(&s->terms.user), s->entered);
     }
     else if (status == APR_SUCCESS) {
         status = bs_users_assert(&call.user, &entry);
     }
     bs_session_end_user(&call);
     return status;
+}
+
+void bs_session_withdraw(bs_session_t *s, const bsession_bytes_t *name, apr_time_t deadline)
+{
+    bs_user_call_t call;
+
+    if (bs_session_begin_user(&call, s, name, deadline) == APR_SUCCESS) {
+        bs_users_withdraw(&call.user, s->entered);
+    }
+    bs_session_end_user(&call);
 }
 
 void bs_session_leave(bs_session_t *s, const bsession_bytes_t *name, apr_time_t deadline)
@@ -372,7 +386,7 @@ apr_status_t bs_session_make_room(bs_session_t *s, apr_time_t deadline)
     int most = rule->max && rule->evict ? rule->max : BS_OWNED_MAX, gone = 0;
     bs_user_call_t call;
 
-    if (!rule->evict && s->listed <= most) {
+    if (!rule->evict && s->entered->count <= most) {
         return APR_SUCCESS;
     }
     if (bs_session_begin_user(&call, s, &s->meta.owner, deadline) == APR_SUCCESS) {

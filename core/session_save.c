@@ -62,7 +62,6 @@ static void settle(bs_session_t *s, const draft_t *draft)
 
 /* ---- a new record ---- */
 
-/** Nobody else knows its key: where it is not stored it need not stay in its owner's list. */
 static apr_status_t create_as_drafted(bs_session_t *s, draft_t *draft, apr_time_t deadline)
 {
     bs_caller_t caller = bs_session_caller(s, deadline);
@@ -78,7 +77,7 @@ static apr_status_t create_as_drafted(bs_session_t *s, draft_t *draft, apr_time_
     draft_record(draft, s);
     status = bs_store_save(s->terms.store, &caller, &s->key, &draft->save, &draft->saved);
     if (owner->len && status != APR_SUCCESS && !bs_is_outage(status)) {
-        bs_session_leave(s, owner, deadline);
+        bs_session_withdraw(s, owner, deadline);
     }
     return status;
 }
@@ -255,6 +254,9 @@ static apr_status_t update_once(bs_session_t *s, apr_time_t deadline)
         if (login || owner.len) {
             status = bs_session_tell_lists(s, &owner, end, deadline);
         }
+    }
+    else if (login && draft.meta.owner.len && !bs_is_outage(status)) {
+        bs_session_withdraw(s, &draft.meta.owner, deadline);
     }
     return status;
 }

@@ -146,9 +146,9 @@ static apr_status_t end_in_store(const bs_user_call_t *call, bs_store_t *store, 
     apr_status_t status = bs_store_can_scan(store, &caller);
 
     if (status != APR_SUCCESS) {
-        return status == APR_ENOTIMPL ? APR_SUCCESS : status;
+        return status;
     }
-    caller.seal = bs_session_caller(search->s, 0).seal;     /* unlike lists, sessions have one */
+    caller.seal = search->s->terms.seal;        /* these are sessions, and no lists */
     apr_pool_create(&caller.pool, call->scratch);
     while (status == APR_SUCCESS && !cursor.done) {
         search->keys = apr_array_make(caller.pool, 8, sizeof(bsession_key_t));
@@ -163,14 +163,21 @@ static apr_status_t end_in_store(const bs_user_call_t *call, bs_store_t *store, 
 
 /* ---- ending ---- */
 
-/** A list that cannot be read leads nowhere; where the store can be looked through, nobody needs it. */
-static apr_status_t end_in_list(const bs_user_call_t *call, const bs_which_t *which, int *ended)
+/** Where a store cannot be looked through, the lists were all there is: `listed` says what of them. */
+static apr_status_t end_unlisted(const bs_user_call_t *call, search_t *search, apr_status_t listed,
+                                 int *ended)
 {
-    apr_status_t status = bs_users_end(&call->user, which, ended);
+    bs_store_t *const stores[] = { call->user.older, call->user.store };
+    apr_status_t status = APR_SUCCESS;
+    int i;
 
-    return status == BSESSION_ECORRUPT
-           && bs_store_can_scan(call->user.store, &call->user.caller) == APR_SUCCESS ? APR_SUCCESS
-                                                                                    : status;
+    for (i = 0; i < 2 && status == APR_SUCCESS; i++) {
+        status = stores[i] ? end_in_store(call, stores[i], search, ended) : APR_SUCCESS;
+        if (status == APR_ENOTIMPL) {
+            status = listed;
+        }
+    }
+    return status;
 }
 
 static apr_status_t end_all(bs_session_t *s, const bsession_bytes_t *name, const bs_which_t *which,
@@ -180,19 +187,11 @@ static apr_status_t end_all(bs_session_t *s, const bsession_bytes_t *name, const
     bs_user_call_t call;
     apr_status_t status = bs_session_begin_user(&call, s, name, 0);
 
-    if (status == APR_SUCCESS && s->terms.older) {
-        call.user.store = s->terms.older;
-        status = end_in_list(&call, which, ended);
-        call.user.store = s->terms.store;
-    }
     if (status == APR_SUCCESS) {
-        status = end_in_list(&call, which, ended);
+        status = bs_users_end(&call.user, which, ended);
     }
-    if (status == APR_SUCCESS && s->terms.older && !(which->tag && *ended)) {
-        status = end_in_store(&call, s->terms.older, &search, ended);
-    }
-    if (status == APR_SUCCESS && !(which->tag && *ended)) {
-        status = end_in_store(&call, s->terms.store, &search, ended);
+    if (status == APR_SUCCESS || status == BSESSION_ECORRUPT) {
+        status = which->tag && *ended ? APR_SUCCESS : end_unlisted(&call, &search, status, ended);
     }
     bs_session_end_user(&call);
     return status;

@@ -52,16 +52,19 @@ static apr_status_t keyed_key(bsession_key_t *key, const bs_secret_t *secret,
 
 apr_status_t bs_user_name(bs_user_t *user, const bs_terms_t *terms, const bsession_bytes_t *name)
 {
+    int i, count = terms->keys ? terms->keys->count : 1;
     apr_status_t status = APR_SUCCESS;
-    int i;
 
-    if (!terms->keys) {
-        user->nkeys = 1;
-        return plain_key(&user->keys[0], terms, name);
-    }
-    user->nkeys = terms->keys->count;
-    for (i = 0; i < user->nkeys && status == APR_SUCCESS; i++) {
-        status = keyed_key(&user->keys[i], &terms->keys->list[i], name);
+    user->nplaces = user->older ? 2 * count : count;
+    for (i = 0; i < count && status == APR_SUCCESS; i++) {
+        bs_users_place_t *place = &user->places[i];
+
+        status = terms->keys ? keyed_key(&place->key, &terms->keys->list[i], name)
+                             : plain_key(&place->key, terms, name);
+        place->store = user->store;
+        if (user->older) {
+            user->places[count + i] = (bs_users_place_t){ user->older, place->key };
+        }
     }
     return status;
 }
@@ -88,19 +91,28 @@ static int again(apr_status_t *status, int tries, apr_time_t deadline)
 }
 
 /** A list that nobody can read would keep its user from ever logging in again. */
-static apr_status_t read_all_or_begin_anew(const bs_user_t *user, bs_book_t *book)
+static apr_status_t read_or_begin_anew(const bs_user_t *user, bs_book_t *book, int which)
 {
-    apr_status_t status = bs_book_read_all(book, user);
-    int i;
+    const bs_users_place_t *place = &user->places[which];
+    apr_status_t status = bs_book_read(book, user, which);
 
     if (status == BSESSION_ECORRUPT) {
-        for (i = 0; i < user->nkeys; i++) {
-            status = bs_store_remove(user->store, &user->caller, &user->keys[i], 0);
-            if (status != APR_SUCCESS && status != APR_NOTFOUND) {
-                return status;
-            }
+        status = bs_store_remove(place->store, &user->caller, &place->key, 0);
+        if (status == APR_SUCCESS || status == APR_NOTFOUND) {
+            status = bs_book_read(book, user, which);
         }
-        status = bs_book_read_all(book, user);
+    }
+    return status;
+}
+
+static apr_status_t read_all_or_begin_anew(const bs_user_t *user, bs_book_t *book)
+{
+    apr_status_t status = APR_SUCCESS;
+    int i;
+
+    memset(book, 0, sizeof *book);
+    for (i = 0; i < user->nplaces && status == APR_SUCCESS; i++) {
+        status = read_or_begin_anew(user, book, i);
     }
     return status;
 }
@@ -174,10 +186,25 @@ static apr_time_t after_all(const bs_book_t *book, apr_time_t since)
     return since;
 }
 
-apr_status_t bs_users_enter(const bs_user_t *user, const bs_owned_t *mine, int most, int *count)
+/** Both are copies: the book does not last. */
+static void put(bs_book_t *book, const bs_user_t *user, const bs_owned_t *mine, bs_entered_t *entered)
+{
+    const bs_owned_t *old = bs_book_find(book, &mine->key);
+
+    entered->had = old != NULL;
+    if (old) {
+        entered->before = *old;
+    }
+    entered->entry = *mine;
+    entered->entry.since = after_all(book, apr_time_now());
+    bs_book_put(book, &entered->entry, user->caller.pool);
+    entered->count = book->owned.count;
+}
+
+apr_status_t bs_users_enter(const bs_user_t *user, const bs_owned_t *mine, int most,
+                            bs_entered_t *entered)
 {
     apr_time_t deadline = deadline_of(user);
-    bs_owned_t entry = *mine;
     apr_status_t status;
     int tries = 0;
 
@@ -189,11 +216,35 @@ apr_status_t bs_users_enter(const bs_user_t *user, const bs_owned_t *mine, int m
             status = find_room(user, &book, &mine->key, most);
         }
         if (status == APR_SUCCESS) {
-            entry.since = after_all(&book, apr_time_now());
-            bs_book_put(&book, &entry, user->caller.pool);
-            *count = book.owned.count;
+            put(&book, user, mine, entered);
             status = bs_book_write_all(&book, user);
         }
+    } while (again(&status, tries++, deadline));
+    return status;
+}
+
+apr_status_t bs_users_withdraw(const bs_user_t *user, const bs_entered_t *entered)
+{
+    apr_time_t deadline = deadline_of(user);
+    apr_status_t status;
+    int tries = 0;
+
+    do {
+        bs_book_t book = { { NULL, 0 }, 0, { 0 } };
+        bs_owned_t *listed;
+
+        status = bs_book_read(&book, user, 0);
+        listed = status == APR_SUCCESS ? bs_book_find(&book, &entered->entry.key) : NULL;
+        if (!listed || listed->since != entered->entry.since) {
+            return status;
+        }
+        if (entered->had) {
+            *listed = entered->before;
+        }
+        else {
+            bs_book_drop(&book, (int)(listed - book.owned.list));
+        }
+        status = bs_book_write(&book, user, 0);
     } while (again(&status, tries++, deadline));
     return status;
 }
@@ -252,7 +303,7 @@ apr_status_t bs_users_leave(const bs_user_t *user, const bsession_key_t *key)
     apr_status_t status = APR_SUCCESS;
     int i;
 
-    for (i = 0; i < user->nkeys && status == APR_SUCCESS; i++) {
+    for (i = 0; i < user->nplaces && status == APR_SUCCESS; i++) {
         status = leave_list(user, i, key);
     }
     return status;
@@ -269,14 +320,21 @@ static int by_login(const void *one, const void *other)
 
 apr_status_t bs_users_list(const bs_user_t *user, bs_owned_list_t *list)
 {
-    bs_book_t book;
-    apr_status_t status = bs_book_read_all(&book, user);
+    bs_book_t book = { { NULL, 0 }, 0, { 0 } };
+    apr_status_t status = APR_SUCCESS;
+    int i;
 
+    for (i = 0; i < user->nplaces && status == APR_SUCCESS; i++) {
+        status = bs_book_read(&book, user, i);
+        if (status == BSESSION_ECORRUPT) {
+            status = APR_SUCCESS;       /* as good as dropped */
+        }
+    }
     *list = book.owned;
     if (list->count) {
         qsort(list->list, (size_t)list->count, sizeof *list->list, by_login);
     }
-    return status == BSESSION_ECORRUPT ? APR_SUCCESS : status;      /* as good as dropped */
+    return status;
 }
 
 static int oldest(const bs_book_t *book, const apr_status_t *statuses)
@@ -394,13 +452,18 @@ static apr_status_t end_in_list(const bs_user_t *user, int which, const bs_which
     return status;
 }
 
+/* What is moved to the first place meanwhile is found there. */
 apr_status_t bs_users_end(const bs_user_t *user, const bs_which_t *which, int *ended)
 {
-    apr_status_t status = APR_SUCCESS;
+    apr_status_t status = APR_SUCCESS, corrupt = APR_SUCCESS;
     int i;
 
-    for (i = 0; i < user->nkeys && status == APR_SUCCESS; i++) {
+    for (i = user->nplaces - 1; i >= 0 && status == APR_SUCCESS; i--) {
         status = end_in_list(user, i, which, ended);
+        if (status == BSESSION_ECORRUPT) {
+            corrupt = status;
+            status = APR_SUCCESS;
+        }
     }
-    return status;
+    return status == APR_SUCCESS ? corrupt : status;
 }

@@ -120,9 +120,10 @@ static void write_entry(bsession_field_t *field, const bs_owned_t *entry, apr_po
 
 apr_status_t bs_book_read(bs_book_t *book, const bs_user_t *user, int which)
 {
+    const bs_users_place_t *place = &user->places[which];
     bsession_record_t record;
     apr_time_t now = apr_time_now();
-    apr_status_t status = bs_store_load(user->store, &user->caller, &user->keys[which], &record);
+    apr_status_t status = bs_store_load(place->store, &user->caller, &place->key, &record);
     int i, alone = book->owned.count == 0;      /* in one record no name occurs twice */
 
     book->revisions[which] = 0;
@@ -147,7 +148,7 @@ apr_status_t bs_book_read_all(bs_book_t *book, const bs_user_t *user)
     int i;
 
     memset(book, 0, sizeof *book);
-    for (i = 0; i < user->nkeys && status == APR_SUCCESS; i++) {
+    for (i = 0; i < user->nplaces && status == APR_SUCCESS; i++) {
         status = bs_book_read(book, user, i);
     }
     return status;
@@ -159,6 +160,7 @@ static apr_status_t save(const bs_book_t *book, const bs_user_t *user, int which
     bsession_record_t record = { .fields = { .count = owned->count } };
     bsession_save_t wanted = { .mode = BSESSION_REPLACE, .record = &record,
                                .base = book->revisions[which] };
+    const bs_users_place_t *place = &user->places[which];
     bsession_saved_t saved;
     apr_status_t status = APR_SUCCESS;
     int i;
@@ -177,7 +179,14 @@ static apr_status_t save(const bs_book_t *book, const bs_user_t *user, int which
         status = bs_random_revision(&wanted.base);
     }
     return status ? status
-         : bs_store_save(user->store, &user->caller, &user->keys[which], &wanted, &saved);
+         : bs_store_save(place->store, &user->caller, &place->key, &wanted, &saved);
+}
+
+static apr_status_t take_away(const bs_book_t *book, const bs_user_t *user, int which)
+{
+    const bs_users_place_t *place = &user->places[which];
+
+    return bs_store_remove(place->store, &user->caller, &place->key, book->revisions[which]);
 }
 
 apr_status_t bs_book_write(const bs_book_t *book, const bs_user_t *user, int which)
@@ -188,22 +197,20 @@ apr_status_t bs_book_write(const bs_book_t *book, const bs_user_t *user, int whi
         status = save(book, user, which);
     }
     else if (book->revisions[which]) {
-        status = bs_store_remove(user->store, &user->caller, &user->keys[which],
-                                 book->revisions[which]);
+        status = take_away(book, user, which);
     }
     return status == APR_EEXIST || status == APR_NOTFOUND ? APR_EMISMATCH : status;
 }
 
-/* What stands under an older secret's key, and somebody wrote to meanwhile, stays: it is moved another
- * time. */
+/* What stands in another place, and somebody wrote to meanwhile, stays: it is moved another time. */
 apr_status_t bs_book_write_all(const bs_book_t *book, const bs_user_t *user)
 {
     apr_status_t status = bs_book_write(book, user, 0);
     int i;
 
-    for (i = 1; i < user->nkeys && status == APR_SUCCESS; i++) {
+    for (i = 1; i < user->nplaces && status == APR_SUCCESS; i++) {
         if (book->revisions[i]) {
-            bs_store_remove(user->store, &user->caller, &user->keys[i], book->revisions[i]);
+            take_away(book, user, i);
         }
     }
     return status;
@@ -213,7 +220,7 @@ int bs_book_is_moving(const bs_book_t *book, const bs_user_t *user)
 {
     int i;
 
-    for (i = 1; i < user->nkeys; i++) {
+    for (i = 1; i < user->nplaces; i++) {
         if (book->revisions[i]) {
             return 1;
         }

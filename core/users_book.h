@@ -9,22 +9,22 @@
 
 #include "users.h"
 
-/* Of several secrets' lists all that they hold together. */
+/* Of several places' lists all that they hold together. */
 typedef struct {
     bs_owned_list_t owned;
     int             room;
-    apr_uint64_t    revisions[BS_USER_KEYS_MAX];    /* 0: there is none */
+    apr_uint64_t    revisions[BS_USER_PLACES_MAX];  /* 0: there is none */
 } bs_book_t;
 
-/** Adds what is under one of the user's keys and has not run out. */
+/** Adds what is in one of the user's places and has not run out. */
 apr_status_t bs_book_read(bs_book_t *book, const bs_user_t *user, int which);
-/** What is under all of them. */
+/** What is in all of them. */
 apr_status_t bs_book_read_all(bs_book_t *book, const bs_user_t *user);
 /** APR_EMISMATCH: somebody was faster. */
 apr_status_t bs_book_write(const bs_book_t *book, const bs_user_t *user, int which);
-/** Under the newest secret's key; what came from older ones' leaves them. */
+/** In the first place; what came from others leaves them. */
 apr_status_t bs_book_write_all(const bs_book_t *book, const bs_user_t *user);
-/** Whether some of it is to leave an older secret's key. */
+/** Whether some of it is not in the first place. */
 int          bs_book_is_moving(const bs_book_t *book, const bs_user_t *user);
 
 bs_owned_t  *bs_book_find(const bs_book_t *book, const bsession_key_t *key);
