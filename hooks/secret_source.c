@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include <openssl/crypto.h>
 
@@ -166,7 +167,7 @@ void bs_forget_programs(apr_pool_t *p)
     }
 }
 
-/** All that it prints, until it ends. APR_TIMEUP. */
+/** All that it prints, until it ends, or is more than any secret. APR_TIMEUP. */
 static apr_status_t listen_to(const apr_proc_t *program, room_t room, apr_size_t *len, apr_time_t end)
 {
     apr_status_t status = APR_SUCCESS;
@@ -186,22 +187,27 @@ static apr_status_t listen_to(const apr_proc_t *program, room_t room, apr_size_t
     return APR_STATUS_IS_EOF(status) ? APR_SUCCESS : status;
 }
 
-/** It closes its output and ends, or is ended. */
-static int end_of(apr_proc_t *program, int *code, apr_time_t end)
+/** It closes its output and ends, or is ended. NULL, or how it ended. */
+static const char *end_of(apr_proc_t *program, apr_time_t end, apr_pool_t *p)
 {
     apr_exit_why_e why = APR_PROC_EXIT;
-    apr_status_t status = apr_proc_wait(program, code, &why, APR_NOWAIT);
+    int code = 0;
+    apr_status_t status = apr_proc_wait(program, &code, &why, APR_NOWAIT);
 
     while (status == APR_CHILD_NOTDONE && apr_time_now() < end) {
         apr_sleep(apr_time_from_msec(5));
-        status = apr_proc_wait(program, code, &why, APR_NOWAIT);
+        status = apr_proc_wait(program, &code, &why, APR_NOWAIT);
     }
     if (status == APR_CHILD_NOTDONE) {
         apr_proc_kill(program, SIGKILL);
-        apr_proc_wait(program, code, &why, APR_WAIT);
-        return 0;
+        apr_proc_wait(program, &code, &why, APR_WAIT);
+        return apr_psprintf(p, "has not ended in order within %d seconds",
+                            (int)apr_time_sec(EXEC_TIME));
     }
-    return APR_PROC_CHECK_EXIT(why);
+    if (!APR_PROC_CHECK_EXIT(why)) {
+        return apr_psprintf(p, "was ended by signal %d", code);
+    }
+    return code ? apr_psprintf(p, "ended with status %d", code) : NULL;
 }
 
 static const char *run(bsession_bytes_t *secret, room_t room, const char *command, apr_pool_t *p)
@@ -210,8 +216,8 @@ static const char *run(bsession_bytes_t *secret, room_t room, const char *comman
     apr_procattr_t *attr;
     apr_proc_t program;
     apr_status_t status;
+    const char *wrong;
     char **words, why[120];
-    int code = 0;
 
     if (apr_tokenize_to_argv(command, &words, p) != APR_SUCCESS || !words[0] || words[0][0] != '/') {
         return "exec: takes the path of a program, beginning with /, and its arguments";
@@ -228,11 +234,11 @@ static const char *run(bsession_bytes_t *secret, room_t room, const char *comman
     status = listen_to(&program, room, &secret->len, end);
     secret->data = room;
     apr_file_close(program.out);
-    if (!end_of(&program, &code, status == APR_SUCCESS ? end : 0)) {
-        return apr_psprintf(p, "the program %s has not ended in order within %d seconds", words[0],
-                            (int)apr_time_sec(EXEC_TIME));
+    wrong = end_of(&program, status == APR_SUCCESS ? end : 0, p);
+    if (secret->len == sizeof(room_t)) {
+        wrong = apr_psprintf(p, "printed more than %d bytes", BS_SOURCE_MAX);
     }
-    return code ? apr_psprintf(p, "the program %s ended with status %d", words[0], code) : NULL;
+    return wrong ? apr_psprintf(p, "the program %s %s", words[0], wrong) : NULL;
 }
 
 static const char *read_program(bsession_bytes_t *secret, room_t room, const char *command,
@@ -286,7 +292,7 @@ int bs_is_secret_source(const char *text)
     apr_size_t i;
 
     for (i = 0; i < sizeof sources / sizeof *sources; i++) {
-        if (strncmp(text, sources[i].prefix, strlen(sources[i].prefix)) == 0) {
+        if (strncasecmp(text, sources[i].prefix, strlen(sources[i].prefix)) == 0) {
             return 1;
         }
     }
@@ -322,7 +328,7 @@ const char *bs_read_secret(bsession_bytes_t *secret, const char *text, server_re
     for (i = 0; i < sizeof sources / sizeof *sources; i++) {
         apr_size_t len = strlen(sources[i].prefix);
 
-        if (strncmp(text, sources[i].prefix, len) == 0) {
+        if (strncasecmp(text, sources[i].prefix, len) == 0) {
             wrong = sources[i].read(&found, room, text + len, s, p);
             break;
         }

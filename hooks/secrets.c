@@ -62,9 +62,10 @@ int bs_check_secrets(const server_rec *s)
         const bs_server_conf_t *conf = bs_server_conf(s);
 
         if (conf->sealing == 1 && !conf->secrets) {
-            ap_log_error(APLOG_MARK, APLOG_CRIT, 0, s, "BSessionSeal On needs a BSessionSecret, and %s:%u "
-                         "has none", s->defn_name ? s->defn_name : "the main server",
-                         s->defn_line_number);
+            ap_log_error(APLOG_MARK, APLOG_CRIT, 0, s, "BSessionSeal On needs a BSessionSecret, and %s "
+                         "has none", s->defn_name
+                         ? apr_psprintf(s->process->pool, "the virtual host at %s:%u", s->defn_name,
+                                        s->defn_line_number) : "the main server");
             return HTTP_INTERNAL_SERVER_ERROR;
         }
     }

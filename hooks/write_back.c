@@ -109,6 +109,22 @@ static apr_status_t obey_pair(bs_session_t *s, int order, const bsession_field_t
     }
 }
 
+/** Keys were looked at when the line was read: a value that cannot be set names an owner. */
+static const char *why_not(int order, apr_status_t status)
+{
+    if (status == APR_EINVAL && order == INCR) {
+        return "its value is no whole number, or would become one of more than 64 bits";
+    }
+    if (status == APR_EINVAL && order == SET) {
+        return "it names the owner (BSessionUser), which is 1 to 255 bytes of UTF-8 without control "
+               "characters";
+    }
+    if (status == APR_EINVAL && order == USER) {
+        return "a name is 1 to 255 bytes of UTF-8, urlencoded, without control characters";
+    }
+    return bs_status_text(status);
+}
+
 static void complain(request_rec *r, int order, const bsession_field_t *pair, apr_status_t status)
 {
     bs_visit_t *visit = bs_visit_of(r);
@@ -121,12 +137,7 @@ static void complain(request_rec *r, int order, const bsession_field_t *pair, ap
     }
     ap_log_rerror(APLOG_MARK, status == BSESSION_EGONE ? APLOG_INFO : APLOG_WARNING, 0, r,
                   "%s of \"%s\" was not done: %s", orders[order].name,
-                  ap_escape_logitem(r->pool, pair->name.data),
-                  order == INCR && status == APR_EINVAL
-                  ? "its value is no whole number, or would become one of more than 64 bits"
-                  : order == USER && status == APR_EINVAL
-                  ? "a name is 1 to 255 bytes of UTF-8, urlencoded, without control characters"
-                  : bs_status_text(status));
+                  ap_escape_logitem(r->pool, pair->name.data), why_not(order, status));
 }
 
 static void obey_line(request_rec *r, bs_session_t *s, int order, const char *line)

@@ -151,6 +151,7 @@ def test_write_back(client, line, owner):
     ("BSession-User: a&b", "a BSession-User header is dropped: expected one name"),
     ("BSession-User: a%", "a BSession-User header is dropped: a name is urlencoded"),
     ("BSession-User: a%00b", "a BSession-User header is dropped: a name is urlencoded"),
+    ("BSession-Set: user=a%0Ab", 'BSession-Set of "user" was not done: it names the owner (BSessionUser)'),
     ("BSession-User: a%0Ab", 'BSession-User of "a name" was not done: a name is 1 to 255 bytes'),
     ("BSession-User: " + "x" * 256, 'BSession-User of "a name" was not done: a name is 1 to 255 bytes')])
 def test_write_back_of_what_is_no_name(server, client, line, why):
