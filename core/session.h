@@ -101,6 +101,7 @@ struct bs_session_t {
     apr_time_t         came_at;             /* when it was loaded first */
     apr_time_t         used_at;             /* and last */
     unsigned           let_go : 1;          /* the lock was given back: no read takes it again */
+    unsigned           waited : 1;          /* in vain, for the lock, with a change */
     unsigned           gives_back : 1;      /* whatever happens, at the end of the pool */
     bs_lock_t          lock;                /* of this session, or of one that it had before */
     unsigned           facts;               /* BSESSION_WAS_... of mod_bsession.h */

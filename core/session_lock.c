@@ -107,10 +107,12 @@ static apr_status_t waited_in_vain(const bs_session_t *s, apr_interval_time_t wa
 {
     char tag[BS_TAG_SIZE];
 
-    bs_key_tag(&s->key, tag);
-    bs_log(s->where, BS_LOG_WARNING, "session %s: another request has its lock, and this one has "
-           "waited for it for %" APR_TIME_T_FMT " ms in vain: raise wait= of BSessionLock, or find out "
-           "what takes so long", tag, apr_time_as_msec(wait));
+    if (!s->waited) {
+        bs_key_tag(&s->key, tag);
+        bs_log(s->where, BS_LOG_WARNING, "session %s: another request has its lock, and this one has "
+               "waited for it for %" APR_TIME_T_FMT " ms in vain: raise wait= of BSessionLock, or find "
+               "out what takes so long", tag, apr_time_as_msec(wait));
+    }
     return BSESSION_EBUSY;
 }
 
@@ -151,10 +153,9 @@ static apr_status_t look_again(bs_session_t *s)
     return status == APR_SUCCESS || status == APR_ENOSPC ? status : bs_session_failed(s, status);
 }
 
-static apr_status_t take(bs_session_t *s)
+static apr_status_t take(bs_session_t *s, bs_lock_rule_t rule)
 {
     bs_caller_t caller = caller_of(s, 0);
-    bs_lock_rule_t rule = rule_of(s);
     apr_status_t status;
 
     if (!s->gives_back) {
@@ -176,7 +177,7 @@ void bs_session_lock_first(bs_session_t *s)
         || bs_session_is_locked(s)) {
         return;
     }
-    status = take(s);
+    status = take(s, rule_of(s));
     if (status == BSESSION_EBUSY) {
         bs_session_failed(s, status);
     }
@@ -185,10 +186,27 @@ void bs_session_lock_first(bs_session_t *s)
     }
 }
 
+/** Once it was waited for in vain, what else is changed does not wait as long again; while the answer can
+ *  be a 503 it becomes one. */
 apr_status_t bs_session_lock_again(bs_session_t *s)
 {
-    return s->state == BS_PRESENT && s->terms.lock.on && !bs_session_is_locked(s) ? take(s)
-                                                                                  : APR_SUCCESS;
+    bs_lock_rule_t rule = rule_of(s);
+    apr_status_t status;
+
+    if (s->state != BS_PRESENT || !s->terms.lock.on || bs_session_is_locked(s)) {
+        return APR_SUCCESS;
+    }
+    if (s->waited) {
+        rule.wait = 0;
+    }
+    status = take(s, rule);
+    if (status == BSESSION_EBUSY) {
+        s->waited = 1;
+        if (!s->headers_gone) {
+            bs_session_failed(s, status);
+        }
+    }
+    return status;
 }
 
 apr_status_t bs_session_lock(bs_session_t *s)
@@ -201,7 +219,8 @@ apr_status_t bs_session_lock(bs_session_t *s)
     if (s->state != BS_PRESENT) {
         return status == APR_SUCCESS ? APR_NOTFOUND : status;
     }
-    return bs_session_is_locked(s) ? keep(s, 0, apr_time_now() + rule_of(s).lease) : take(s);
+    return bs_session_is_locked(s) ? keep(s, 0, apr_time_now() + rule_of(s).lease)
+                                   : take(s, rule_of(s));
 }
 
 apr_status_t bs_session_unlock(bs_session_t *s)

@@ -193,6 +193,48 @@ START_TEST(a_visitor_without_a_session_takes_none)
 }
 END_TEST
 
+/* Nothing was sent yet: the answer is not to say that it was done. */
+START_TEST(a_change_past_the_lock_that_waits_in_vain_is_no_success)
+{
+    bs_session_t *s = loaded();
+
+    bed_is(bs_session_unlock(s), APR_SUCCESS);
+    other = loaded();
+    bed_is(bed_set(s, "late", "1"), BSESSION_EBUSY);
+    ck_assert_int_eq(s->outage, BSESSION_EBUSY);
+    finish(other);
+    bed_is(bs_session_save(s, 0), BSESSION_EBUSY);
+    ck_assert_ptr_null(bed_value(&token, "late"));
+}
+END_TEST
+
+START_TEST(of_late_changes_one_waits)
+{
+    apr_time_t begun;
+    bs_session_t *s;
+    int i, lines;
+
+    bed_terms.lock.wait = apr_time_from_msec(200);
+    s = loaded();
+    finish(s);
+    s->headers_gone = 1;
+    other = loaded();
+    begun = apr_time_now();
+    bed_is(bed_set(s, "late", "1"), BSESSION_EBUSY);
+    ck_assert_int_ge(apr_time_now() - begun, apr_time_from_msec(200));
+    lines = bed_lines();
+    for (i = 0; i < 5; i++) {
+        int asked = bed_calls(BS_VERB_SAVE);
+
+        bed_is(bed_set(s, "late", "1"), BSESSION_EBUSY);
+        ck_assert_int_eq(bed_calls(BS_VERB_SAVE), asked + 1);
+    }
+    ck_assert_int_eq(bed_lines(), lines);
+    finish(other);
+    bed_is(bed_set(s, "late", "1"), APR_SUCCESS);
+}
+END_TEST
+
 START_TEST(a_late_change_takes_it_again)
 {
     bs_session_t *s = loaded();
@@ -628,6 +670,8 @@ Suite *session_lock_suite(void)
     tcase_add_test(tests, what_is_read_is_what_the_holder_before_left);
     tcase_add_test(tests, nobody_without_a_good_token_takes_it);
     tcase_add_test(tests, a_visitor_without_a_session_takes_none);
+    tcase_add_test(tests, a_change_past_the_lock_that_waits_in_vain_is_no_success);
+    tcase_add_test(tests, of_late_changes_one_waits);
     tcase_add_test(tests, a_late_change_takes_it_again);
     tcase_add_test(tests, the_end_of_the_pool_gives_it_back);
     tcase_add_test(tests, destroy_gives_it_back);
