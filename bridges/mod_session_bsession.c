@@ -243,6 +243,8 @@ static const char *reason(apr_status_t status)
         return "it would need a cookie, and the response's headers have left";
     case BSESSION_EGONE:
         return "another request has destroyed the session, or logged in";
+    case BSESSION_EMANY:
+        return "its user has as many sessions as BSessionUser max= allows";
     default:
         return NULL;
     }
@@ -275,6 +277,19 @@ static int is_ours_alone(bsession_t *session)
     return bs->count(session) <= bs->has(session, KEY) + bs->has(session, KEY_EXPIRY);
 }
 
+/** A name that cannot be an owner's is no reason to keep its user out. */
+static apr_status_t name_owner(const kept_t *kept, const apr_table_t *users)
+{
+    apr_status_t status = login_name_owner(bs, kept->session, users, kept->users);
+
+    if (status == APR_EINVAL) {
+        ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, kept->r, "session %s: it has no owner: a name is 1 "
+                      "to 255 bytes of UTF-8 without control characters", tag_of(kept->session));
+        status = bs->set_user(kept->session, NULL);
+    }
+    return status;
+}
+
 /** Another request has logged in, and this one's session is a new one, without private keys. A login
  *  stands on its own there; but who was logged in when this request came may have logged out. */
 static apr_status_t put_anew(const kept_t *kept)
@@ -287,7 +302,7 @@ static apr_status_t put_anew(const kept_t *kept)
 /** After a login or logout nobody may go on with the token from before it. It is stored at once:
  *  the answer is about to say that it is done. When headers have left there is no new token: a
  *  logout that keeps the old one is better than none. */
-static apr_status_t put_under_new_token(const kept_t *kept, int login)
+static apr_status_t put_under_new_token(const kept_t *kept, const apr_table_t *users, int login)
 {
     bsession_t *session = kept->session;
     apr_status_t status;
@@ -299,6 +314,9 @@ static apr_status_t put_under_new_token(const kept_t *kept, int login)
         return login ? BSESSION_ELATE : put(kept);
     }
     status = put(kept);                 /* first, since it may be refused */
+    if (status == APR_SUCCESS) {
+        status = name_owner(kept, users);
+    }
     if (status == APR_SUCCESS) {
         status = bs->rotate(session);
     }
@@ -321,7 +339,8 @@ static void store(kept_t *kept)
 {
     apr_table_t *users = login_users(&kept->rec);
     int login = !login_are_among(users, kept->users), logout = !login_are_among(kept->users, users);
-    apr_status_t status = login || logout ? put_under_new_token(kept, login) : put(kept);
+    apr_status_t status = login || logout ? put_under_new_token(kept, users, login)
+                                          : put(kept);
 
     kept->lost |= is_blind_logout(kept, status);
 

@@ -32,7 +32,8 @@ apr_table_t *login_users(const session_rec *rec)
     return users;
 }
 
-int login_are_among(const apr_table_t *users, const apr_table_t *others)
+/** The user of one that is not among the others, or NULL. */
+static const char *name_not_among(const apr_table_t *users, const apr_table_t *others)
 {
     const apr_array_header_t *list = apr_table_elts(users);
     int i;
@@ -42,10 +43,44 @@ int login_are_among(const apr_table_t *users, const apr_table_t *others)
         const char *other = apr_table_get(others, entry->key);
 
         if (!other || strcmp(other, entry->val) != 0) {
-            return 0;
+            return entry->val;
         }
     }
-    return 1;
+    return NULL;
+}
+
+int login_are_among(const apr_table_t *users, const apr_table_t *others)
+{
+    return name_not_among(users, others) == NULL;
+}
+
+static int is_one(const apr_table_t *users, const char *name)
+{
+    const apr_array_header_t *list = apr_table_elts(users);
+    int i;
+
+    for (i = 0; i < list->nelts; i++) {
+        if (strcmp(APR_ARRAY_IDX(list, i, apr_table_entry_t).val, name) == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+apr_status_t login_name_owner(const bsession_api_t *bs, bsession_t *session,
+                              const apr_table_t *users, const apr_table_t *before)
+{
+    const char *name = name_not_among(users, before), *owner;
+
+    if (!bs->user_key(session)) {
+        return APR_SUCCESS;
+    }
+    if (name) {
+        return bs->set_user(session, name);
+    }
+    owner = bs->user(session);
+    return owner && is_one(before, owner) && !is_one(users, owner) ? bs->set_user(session, NULL)
+                                                                   : APR_SUCCESS;
 }
 
 const char *login_without_passwords(apr_pool_t *p, const char *encoded)

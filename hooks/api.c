@@ -196,6 +196,11 @@ static const char *api_user(bsession_t *s)
     return bs_session_owner(session_of(s));
 }
 
+static const char *api_user_key(bsession_t *s)
+{
+    return session_of(s)->terms.user.key;
+}
+
 static apr_status_t api_user_sessions(bsession_t *s, const char *name, bsession_each_user_t *call,
                                       void *baton)
 {
@@ -265,7 +270,8 @@ static const bsession_api_t api = {
     .user_sessions = api_user_sessions,
     .revoke        = api_revoke,
     .revoke_user   = api_revoke_user,
-    .revoke_others = api_revoke_others
+    .revoke_others = api_revoke_others,
+    .user_key = api_user_key
 };
 
 APR_DECLARE_OPTIONAL_FN(const bsession_api_t *, bsession_api_of_version, (int version));

@@ -266,6 +266,9 @@ typedef struct {
     apr_status_t (*revoke_user)(bsession_t *s, const char *name);
     /** All but this one, of its owner: "log out everywhere else". */
     apr_status_t (*revoke_others)(bsession_t *s);
+    /** The key that BSessionUser names here, or NULL: for a login that is in no key of its own, and names
+     *  the owner by set_user where the site has asked for owners. */
+    const char  *(*user_key)(bsession_t *s);
 } bsession_api_t;
 
 /*

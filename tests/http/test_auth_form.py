@@ -62,6 +62,20 @@ PLACES = """
 <Location "/in/short">
     SessionMaxAge 2
 </Location>
+<LocationMatch "^/in/own">
+    BSessionUser user max=2 deny
+</LocationMatch>
+<Location "/in/own/handler">
+    SetHandler form-login-handler
+    AuthFormLoginSuccessLocation /in/page.html
+    AuthFormLoginRequiredLocation /login.html?failed
+    Require all granted
+</Location>
+<Location "/in/own/logout">
+    AuthFormLogoutLocation /bye.html
+    Require all granted
+    SetHandler form-logout-handler
+</Location>
 """
 
 
@@ -298,3 +312,39 @@ def test_the_login_ends(client):
     assert gets(client, "/in/short/page.html") == 401
     assert log_in(client, path="/in/short/page.html").status == 200
     assert gets(client, "/in/short/page.html") == 200
+
+
+# ---- whose it is ----
+
+
+def own(client, user="ann"):
+    answer = log_in(client, user, path="/in/own/handler")
+    return answer.status, len(answer.cookies)
+
+
+def test_a_login_names_the_owner(server):
+    """Where BSessionUser is: its sessions are listed, limited and ended like any other's."""
+    first, second, third, admin = [server.client() for _ in range(4)]
+    assert own(first) == own(second) == (302, 1)
+    assert first.results("user", at="/in/probe") == ["=ann"]
+    server.expect("as many sessions as BSessionUser max= allows", "what mod_session changed is dropped: its user has as many")
+    assert own(third) == (503, 0) and gets(third) == 401
+    assert len(admin.results("sessions=ann")[0].split(",")) == 2
+    assert admin.results("revoke_user=ann") == ["ok"]
+    assert gets(first) == gets(second) == 401
+    assert own(third) == (302, 1) and gets(third) == 200
+    assert admin.results("revoke_user=ann") == ["ok"]
+
+
+def test_a_logout_leaves_nobody(server, client):
+    own(client)
+    client.results("set=cart:1", at="/in/probe")
+    assert own(client, "bob") == (302, 1)
+    assert client.results("user", "sessions=ann", at="/in/probe") == ["=bob", "-"]
+    assert post(client, "/in/own/logout").status == 307
+    assert client.results("user", "get=cart", "sessions=bob") == ["-", "=1", "-"]
+
+
+def test_without_bsessionuser_nobody_owns_it(client):
+    log_in(client)
+    assert client.results("user", at="/in/probe") == ["-"]

@@ -299,6 +299,35 @@ def test_an_end_needs_no_list(kept, harm, call):
     assert tags(again) == [tag(again) + "*"]
 
 
+def test_the_list_returns(start):
+    """A session that is used lists itself again, once in a while of its life."""
+    server = start(on("BSessionUser user", "BSessionIdleTimeout 2h") + "BSessionStore default file:{w}/sessions\n")
+    client = login(server, "back")
+    for path in lists(server):
+        drop(path)
+    assert tags(client) == ["-"]
+    assert client.results("rotate", "save") == ["ok"] * 2       # as does one with a new token
+    assert tags(client) == [tag(client) + "*"]
+
+
+# ---- where .htaccess says so ----
+
+
+def test_a_key_that_htaccess_names(start):
+    """Each is gone with its request, and the next one's may lie where it was."""
+    server = start("BSessionStore default memory:\n<Directory {docs}>\nAllowOverride AuthConfig\nDirectoryIndex file\n"
+                   "SetHandler bsession-probe\n</Directory>\n", mods=["dir"])
+    server.document("here/file", "x")
+    client = server.client(keep=True)
+    for key in ["first_key", "another_1"] * 3:
+        server.document("here/.htaccess", "BSession On\nBSessionCookie bsession Secure=Off\nBSessionEnv All\n"
+                                          f"BSessionUser {key} max=3 evict\n")
+        for at, name in ("/here/file", "ann"), ("/here/", "bob"):
+            assert client.results(f"set={key}:{name}", "save", "set=a:1", "user", at=at) == ["ok"] * 3 + ["=" + name]
+            assert client.results("user", f"unset={key}", "user", at=at) == ["=" + name, "ok", "-"]
+    client.close()
+
+
 # ---- max= ----
 
 
