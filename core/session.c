@@ -163,35 +163,43 @@ static apr_status_t status_of_state(const bs_session_t *s)
     return has_changes(s) ? APR_SUCCESS : APR_NOTFOUND;
 }
 
+/** ABSENT and RETIRED leave it to the next token. `*tied`: this one was good, and is another visitor's. */
+static void ask_for(bs_session_t *s, bs_token_t *token, int *tied)
+{
+    apr_status_t status = bs_session_find(s, token, 0);
+
+    if (status == APR_SUCCESS) {
+        found(s, token);
+        s->cookie = BS_COOKIE_KEEP;     /* that of one before it is not deleted: it has the same name */
+        if (s->terms.bind.kinds && !bs_binding_admits(s, &s->terms.bind)) {
+            *tied = 1;
+        }
+        else {
+            touch_first(s);
+        }
+    }
+    else if (status == BSESSION_EGONE) {
+        s->cookie = BS_COOKIE_KEEP;
+        bs_session_is_retired(s);
+    }
+    else if (status != APR_NOTFOUND) {
+        bs_session_failed(s, status);
+        s->state = BS_OUTAGE;
+    }
+}
+
 static void ask(bs_session_t *s)
 {
-    apr_status_t status;
-    int i;
+    int i, tied = 0;
 
     s->state = BS_ABSENT;
-    for (i = 0; i < s->npresented; i++) {
-        status = bs_session_find(s, &s->presented[i], 0);
-        if (status == APR_SUCCESS) {
-            found(s, &s->presented[i]);
-            if (s->terms.bind.kinds && !bs_binding_admits(s, &s->terms.bind)) {
-                return;                 /* a token that was good is not unknown */
-            }
-            touch_first(s);
-            break;
-        }
-        if (status == BSESSION_EGONE) {
-            bs_session_is_retired(s);
-        }
-        else if (status != APR_NOTFOUND) {
-            bs_session_failed(s, status);
-            s->state = BS_OUTAGE;
-            break;
-        }
+    for (i = 0; i < s->npresented && (s->state == BS_ABSENT || s->state == BS_RETIRED); i++) {
+        ask_for(s, &s->presented[i], &tied);
     }
     if (s->suspect && (s->state == BS_ABSENT || s->state == BS_RETIRED)) {
         bs_session_alarm(s);
     }
-    if (s->state == BS_ABSENT && s->npresented) {
+    if (s->state == BS_ABSENT && s->npresented && !tied) {
         bs_session_happened(s, BS_UNKNOWN_TOKENS);
         bs_session_tell(s);
     }

@@ -78,6 +78,27 @@ START_TEST(who_is_the_same_is_admitted)
 END_TEST
 
 /* Kind by kind: who differs in this one only. */
+/* Whoever plants a good cookie of his own beside hers ends his own session, and not hers. */
+START_TEST(a_planted_cookie_does_not_stand_before_the_good_one)
+{
+    bs_token_t planted, hers;
+    bs_session_t *s;
+
+    tie(UA, 32, 1);
+    planted = begin(&thief);
+    hers = begin(&ann);
+    s = visit(&ann, &planted);
+    s->presented[s->npresented++] = hers;
+    ck_assert_str_eq(bed_get(s, "a"), "1");
+    ck_assert_int_eq(s->cookie, BS_COOKIE_KEEP);
+    ck_assert_ptr_nonnull(bed_stored(&hers));
+    ck_assert_ptr_null(bed_stored(&planted));
+    bed_is(bed_set(s, "a", "2"), APR_SUCCESS);
+    bed_is(bs_session_save(s, 0), APR_SUCCESS);
+    ck_assert_str_eq(bed_value(&hers, "a"), "2");
+}
+END_TEST
+
 START_TEST(who_differs_ends_it)
 {
     static const char *const says[BS_BINDS] = {
@@ -456,6 +477,7 @@ Suite *binding_suite(void)
 
     tcase_add_checked_fixture(tests, binding_setup, bed_teardown);
     tcase_add_test(tests, who_is_the_same_is_admitted);
+    tcase_add_test(tests, a_planted_cookie_does_not_stand_before_the_good_one);
     tcase_add_loop_test(tests, who_differs_ends_it, 0, BS_BINDS);
     tcase_add_test(tests, after_that_the_request_may_begin_another);
     tcase_add_test(tests, with_log_it_goes_on);
