@@ -201,7 +201,7 @@ static int parse_tag(unsigned char bytes[TAG_DIGITS / 2], const char *tag)
 {
     int i;
 
-    if (strlen(tag) != TAG_DIGITS) {
+    if (!tag || strlen(tag) != TAG_DIGITS) {       /* of a form that lacks the field, too */
         return 0;
     }
     for (i = 0; i < TAG_DIGITS / 2; i++) {

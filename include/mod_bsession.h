@@ -260,7 +260,7 @@ typedef struct {
     /* They end at once, whatever is under way in them. APR_SUCCESS: all that were stored when this was
      * called have ended; after an outage some may have, and it can be called again. Where this session
      * is one of them it is destroyed. */
-    /** The one with this tag; APR_NOTFOUND: he has none. */
+    /** The one with this tag; APR_NOTFOUND: he has none; APR_EINVAL: that is no tag. */
     apr_status_t (*revoke)(bsession_t *s, const char *name, const char *tag);
     /** All of them. */
     apr_status_t (*revoke_user)(bsession_t *s, const char *name);

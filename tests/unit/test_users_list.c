@@ -216,6 +216,8 @@ static void lose_and_end(const bs_keys_t *keys)
     ck_assert_int_eq(users_listed("ann"), 0);
     bs_key_tag(&one->key, tag);
     s = bed_request(NULL);
+    bed_is(bs_session_revoke(s, "ann", NULL), APR_EINVAL);
+    bed_is(bs_session_revoke(s, "ann", "ann"), APR_EINVAL);
     bed_is(bs_session_revoke(s, "ann", tag), APR_SUCCESS);
     ck_assert_int_eq(users_alive("ann"), 1);
     bed_is(users_revoke("ann"), APR_SUCCESS);
