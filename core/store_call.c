@@ -286,15 +286,19 @@ static apr_status_t view(void *baton, const bsession_key_t *key, const bsession_
     return viewing->status;
 }
 
-/** What cannot be opened is passed over. */
+/** A record that cannot be opened is passed over. That nothing can be opened is an outage: who ends all
+ *  sessions of a user must not take it for the end of the store. */
 static apr_status_t view_sealed(void *baton, const bsession_key_t *key, const bsession_record_t *record)
 {
     viewing_t *viewing = baton;
     bsession_record_t plain = *record;
-    apr_status_t status = APR_SUCCESS;
+    apr_status_t status = bs_seal_open(viewing->seal, key, &plain, viewing->plain);
 
-    if (bs_seal_open(viewing->seal, key, &plain, viewing->plain) == APR_SUCCESS) {
+    if (status == APR_SUCCESS) {
         status = view(baton, key, &plain);
+    }
+    else if (status == BSESSION_ECORRUPT) {
+        status = APR_SUCCESS;
     }
     apr_pool_clear(viewing->plain);
     return status;
