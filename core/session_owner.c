@@ -18,6 +18,7 @@
 
 #include "log.h"
 #include "mod_bsession.h"
+#include "record.h"
 
 #define PERIOD apr_time_from_sec(3600)
 #define LONG   apr_time_from_sec((apr_time_t)400 * 24 * 3600)
@@ -339,6 +340,17 @@ static int most_others(const bs_user_rule_t *rule)
     return rule->evict ? 0 : rule->max;
 }
 
+/** A damaged list is made anew; what no store of ours wrote is left alone. */
+static void tell_of_another(const bs_session_t *s, const bs_user_t *user)
+{
+    char text[BSESSION_KEY_TEXT_SIZE];
+
+    bs_log(s->where, BS_LOG_ERROR, "store %s: what lies under the key %s%s is no list of a user's "
+           "sessions, and cannot be replaced: he cannot log in until it is removed", user->store->name,
+           bs_key_text(&user->places[0].key, text),
+           user->nplaces > 1 ? ", or that of an older secret or store," : "");
+}
+
 apr_status_t bs_session_enter(bs_session_t *s, const bs_meta_t *meta, apr_time_t end, int login,
                               apr_time_t deadline)
 {
@@ -355,6 +367,9 @@ apr_status_t bs_session_enter(bs_session_t *s, const bs_meta_t *meta, apr_time_t
     }
     else if (status == APR_SUCCESS) {
         status = bs_users_assert(&call.user, &entry);
+    }
+    if (status == BSESSION_ECORRUPT) {
+        tell_of_another(s, &call.user);
     }
     bs_session_end_user(&call);
     return status;

@@ -119,6 +119,17 @@ def test_a_plain_record_cannot_be_planted(server, redis):
     assert client.results("get=user") == ["-"]
 
 
+def test_what_stands_in_the_place_of_a_list_is_told_of(server, redis):
+    assert server.client().results("set_user=instead") == ["ok"]
+    key = next(key for key in redis("keys", "*") if key.startswith(b"bs:u"))
+    redis("del", key)
+    redis("sadd", key, "foreign")
+    server.expect("what lies under the key " + key.decode()[3:] + " is no list of a user's sessions")
+    assert server.client().probe("set_user=instead").status == 503
+    redis("del", key)
+    assert server.client().results("set_user=instead", "save") == ["ok", "ok"]
+
+
 # ---- a change of secret, seal, realm, store
 
 
