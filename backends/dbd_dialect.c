@@ -192,6 +192,7 @@ static const dbd_dialect_t dialects[] = {
         /* sent all the same, it may be answered by the end of the connection alone */
         .most = "SELECT @@max_allowed_packet",
         .too_long = TOO_LONG,
+        .wants_zeros = 1,
         .layout = "CREATE TABLE IF NOT EXISTS {table} ("
                   "id varchar(33) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY, "
                   "revision bigint NOT NULL, expires bigint NOT NULL, data mediumblob NOT NULL, "

@@ -56,6 +56,7 @@ typedef struct {
     const char *data;           /* the column, as it is read */
     int         hex;            /* it is read so */
     int         is_server;      /* which may stop, or close a connection that is idle */
+    int         wants_zeros;    /* of the memory it is given; see clean_pool() */
     const char *greeting;       /* said on each new connection, or NULL */
     const char *most;           /* asks how many bytes a statement may have, values and all; or NULL */
     const char *too_long;       /* the sentence about one that has more */

@@ -291,10 +291,29 @@ static apr_int64_t life_of(apr_time_t expires)
     return life > DBD_LIFE_MOST ? 0 : life < -DBD_LIFE_MOST ? -DBD_LIFE_MOST : life ? life : -1;
 }
 
+/* apr_dbd's driver for MariaDB describes parameters and results in memory of the pool, and leaves some of
+ * what libmariadb reads there as it is: where in a value to begin, for one. In memory that had been used
+ * before, that was anywhere, and the process ended by a signal. So it is given a pool that begins with
+ * zeros, more of them than it takes. */
+#define CLEAN 4096
+
+static apr_pool_t *clean_pool(const dbd_dialect_t *dialect, apr_pool_t *pool)
+{
+    apr_pool_t *clean;
+
+    if (!dialect->wants_zeros || apr_pool_create(&clean, pool) != APR_SUCCESS) {
+        return pool;
+    }
+    memset(apr_palloc(clean, CLEAN), 0, CLEAN);
+    apr_pool_clear(clean);
+    return clean;
+}
+
 dbd_outcome_t dbd_session_run(dbd_session_t *session, const dbd_question_t *question,
                               dbd_answer_t *answer, const char **sentence, apr_pool_t *pool)
 {
     const dbd_connection_t *on = &session->connection;
+    apr_pool_t *clean = clean_pool(session->dialect, pool);
     apr_dbd_results_t *results = NULL;
     dbd_outcome_t outcome = get_prepared(session, question->statement, sentence, pool);
     apr_dbd_prepared_t *prepared = session->prepared[question->statement];
@@ -313,8 +332,8 @@ dbd_outcome_t dbd_session_run(dbd_session_t *session, const dbd_question_t *ques
     answer->affected = 0;
     answer->rows = apr_array_make(pool, 1, sizeof(dbd_row_t));
     code = question->reads
-         ? apr_dbd_pbselect(on->driver, pool, on->handle, &results, prepared, 1, question->values)
-         : apr_dbd_pbquery(on->driver, pool, on->handle, &answer->affected, prepared,
+         ? apr_dbd_pbselect(on->driver, clean, on->handle, &results, prepared, 1, question->values)
+         : apr_dbd_pbquery(on->driver, clean, on->handle, &answer->affected, prepared,
                            question->values);
     if (code != 0) {
         outcome = session->dialect->fault(code, error_text(session, code), sentence);
