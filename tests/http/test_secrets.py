@@ -199,6 +199,7 @@ def test_secrets_are_replaced_without_a_loss(changing):
 def test_another_name_for_the_store_is_no_change(changing):
     """The name is no part of any key: what lies there is what counts."""
     client = session(changing, secrets_line(OLD))
+    changing.expect("the same place, .*, so that they are one")
     change(changing, secrets_line(OLD) + f"BSessionStore renamed file:{changing.writable}/sessions\n"
            + "<Location />\nBSessionUse renamed\n</Location>\n")
     assert client.results("get=user") == ["=" + VALUE]
