@@ -234,6 +234,9 @@ apr_status_t bs_store_save(bs_store_t *store, const bs_caller_t *caller,
         apr_status_t status = bs_seal_close(caller->seal, key, save, &sealed, &record, caller->pool);
 
         if (status != APR_SUCCESS) {
+            if (status != APR_ENOSPC) {
+                bs_log(caller->where, BS_LOG_ERROR, "store %s: OpenSSL could not seal a record", store->name);
+            }
             return status;
         }
         save = &sealed;

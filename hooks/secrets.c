@@ -28,6 +28,10 @@ const char *bs_set_secret(cmd_parms *cmd, void *dir, int argc, char *const argv[
         return apr_psprintf(cmd->pool, "BSessionSecret takes 1 to %d secrets, the newest first, such as "
                             "file:/etc/apache2/bsession.secret", BS_SECRETS_MAX);
     }
+    if (bs_server_conf(cmd->server)->secrets) {
+        return "BSessionSecret stands here a second time: put an older secret behind the newer one, on "
+               "one line";
+    }
     secrets = apr_pcalloc(cmd->pool, sizeof *secrets);
     for (i = 0; i < argc; i++) {
         wrong = bs_read_secret(&secrets->list[i], argv[i], cmd->server, cmd->pool);

@@ -32,6 +32,7 @@ SHORT = "a secret has at least 32 bytes, and number "
 WRONG = [
     ("BSessionSecret", "BSessionSecret takes 1 to 4 secrets, the newest first"),
     (f"BSessionSecret {' '.join([LONG] * 5)}", "BSessionSecret takes 1 to 4 secrets"),
+    (f"BSessionSecret {LONG}\nBSessionSecret {LONG}", "stands here a second time"),
     (f"BSessionSecret {SECRET}", SHORT + "1 has 16: make one with: openssl rand -hex 32"),
     (f"BSessionSecret {LONG} {SECRET}", SHORT + "2 has 16"),
     (f"BSessionSecret {LONG[:31]}", SHORT + "1 has 31"),
