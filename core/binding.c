@@ -125,7 +125,8 @@ int bs_binding_admits(bs_session_t *s, const bs_bind_rule_t *rule)
     if (rule->revoke) {
         outcome = end_it(s);
     }
-    bs_log(s->where, BS_LOG_WARNING, "session %s is used from another %s than it was begun or last "
+    bs_log(s->where, rule->revoke ? BS_LOG_WARNING : bs_store_warning(s->terms.store, BS_TOLD_ELSEWHERE),
+           "session %s is used from another %s than it was begun or last "
            "logged in from: its token may be stolen (BSessionBind); the session %s", tag, differs,
            outcome);
     bs_session_tell(s);

@@ -11,13 +11,14 @@
 #include "log.h"
 #include "mod_bsession.h"
 
-static apr_status_t corrupt(const bs_session_t *s, const bs_store_t *store, const bsession_key_t *key)
+static apr_status_t corrupt(const bs_session_t *s, bs_store_t *store, const bsession_key_t *key)
 {
     char tag[BS_TAG_SIZE];
 
     bs_key_tag(key, tag);
-    bs_log(s->where, BS_LOG_WARNING, "store %s: the record of session %s is damaged, of another "
-           "version, or cannot be opened; the session counts as empty", store->name, tag);
+    bs_log(s->where, bs_store_warning(store, BS_TOLD_DAMAGED), "store %s: the record of session %s is "
+           "damaged, of another version, or cannot be opened; the session counts as empty",
+           store->name, tag);
     return APR_NOTFOUND;
 }
 

@@ -99,10 +99,11 @@ static const char *end_it(bs_session_t *s)
 void bs_session_alarm(bs_session_t *s)
 {
     const char *outcome = s->terms.rotate.revoke ? end_it(s) : "";
+    bs_level_t level = *outcome ? BS_LOG_WARNING : bs_store_warning(s->terms.store, BS_TOLD_REUSED);
     char tag[BS_TAG_SIZE];
 
     bs_store_count(s->terms.store, BS_REUSED_TOKENS);
     bs_key_tag(&s->suspect->key, tag);
-    bs_log(s->where, BS_LOG_WARNING, "session %s: somebody came with a token that was replaced, after "
+    bs_log(s->where, level, "session %s: somebody came with a token that was replaced, after "
            "its grace was over: it may be stolen%s", tag, outcome);
 }

@@ -9,6 +9,7 @@
 #define BS_STORE_CALL_H
 
 #include "breaker.h"
+#include "log.h"
 #include "bsession_provider.h"
 #include "secret.h"
 
@@ -36,6 +37,16 @@ typedef enum {
     BS_EVENTS
 } bs_event_t;
 
+/** What the log is told of a session, which a visitor can bring about by each request. */
+typedef enum {
+    BS_TOLD_DAMAGED,            /* its record cannot be read or opened */
+    BS_TOLD_ELSEWHERE,          /* it is used from elsewhere: BSessionBind action=log */
+    BS_TOLD_REUSED,             /* its old token came: BSessionRotate reuse=log */
+    BS_TOLD_KINDS
+} bs_told_t;
+
+#define BS_WARNINGS_A_MINUTE 20
+
 /** How long calls took: bucket n counts those of 2^n up to 2^(n+1) nanoseconds. */
 #define BS_TIME_BUCKETS 36
 
@@ -48,6 +59,7 @@ typedef struct {
     apr_uint32_t failing[BSESSION_NODES];               /* 1 << verb: of that the log was told, and
                                                            it has not succeeded since */
     apr_uint64_t noticed;                               /* when a notice was last logged */
+    apr_uint64_t told[BS_TOLD_KINDS];                   /* since when, and how many warnings */
     apr_uint64_t sweep_due;                             /* when the next is due, or the lease of the one
                                                            that is at work ends */
     int          warned_secure;                         /* a Secure cookie left without TLS, and the
@@ -118,6 +130,9 @@ int          bs_is_outage(apr_status_t status);
 int          bs_store_is_open(const bs_store_t *store, const bsession_key_t *key);
 
 void         bs_store_count(bs_store_t *store, bs_event_t event);
+
+/** The level of such a line: of each kind so many a minute are warnings, the rest is information. */
+bs_level_t   bs_store_warning(bs_store_t *store, bs_told_t of);
 
 /* In store_conf.c. */
 

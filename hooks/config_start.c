@@ -29,7 +29,7 @@ APLOG_USE_MODULE(bsession);
 
 /* Part of the name under which a store's counters outlive a graceful restart: another layout of
  * bs_store_shared_t must not find them. */
-#define SHARED_LAYOUT   5
+#define SHARED_LAYOUT   6
 
 static void log_for_core(void *where, bs_level_t level, const char *text)
 {

@@ -116,6 +116,22 @@ START_TEST(a_full_store_is_told_of_once_and_asked_on)
 }
 END_TEST
 
+START_TEST(what_visitors_bring_about_is_a_warning_so_often)
+{
+    int i;
+
+    for (i = 0; i < BS_WARNINGS_A_MINUTE; i++) {
+        ck_assert_int_eq(bs_store_warning(&bed_store, BS_TOLD_DAMAGED), BS_LOG_WARNING);
+    }
+    for (i = 0; i < 300; i++) {
+        ck_assert_int_eq(bs_store_warning(&bed_store, BS_TOLD_DAMAGED), BS_LOG_INFO);
+    }
+    ck_assert_int_eq(bs_store_warning(&bed_store, BS_TOLD_REUSED), BS_LOG_WARNING);
+    bed_shared.told[BS_TOLD_DAMAGED] -= (apr_uint64_t)60 << 8;      /* a minute later */
+    ck_assert_int_eq(bs_store_warning(&bed_store, BS_TOLD_DAMAGED), BS_LOG_WARNING);
+}
+END_TEST
+
 Suite *store_told_suite(void)
 {
     Suite *suite = suite_create("store_told");
@@ -127,6 +143,7 @@ Suite *store_told_suite(void)
     tcase_add_test(tests, each_verb_is_told_of);
     tcase_add_test(tests, a_full_store_is_told_of_once_and_asked_on);
     tcase_add_test(tests, after_an_outage_it_is_told_of_anew);
+    tcase_add_test(tests, what_visitors_bring_about_is_a_warning_so_often);
     suite_add_tcase(suite, tests);
     return suite;
 }
