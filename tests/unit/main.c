@@ -32,6 +32,7 @@ static Suite *(*const suites[])(void) = {
     session_threads_suite,
     session_told_suite,
     session_life_suite,
+    session_fence_suite,
     session_lock_suite,
     session_left_suite,
     session_move_suite,

@@ -34,6 +34,7 @@ Suite *session_reuse_suite(void);
 Suite *session_threads_suite(void);
 Suite *session_told_suite(void);
 Suite *session_life_suite(void);
+Suite *session_fence_suite(void);
 Suite *session_lock_suite(void);
 Suite *session_left_suite(void);
 Suite *session_move_suite(void);
