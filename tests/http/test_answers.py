@@ -246,7 +246,7 @@ def test_late_after_an_internal_redirect(server, client):
     client.results("set=a:1")
     assert client.probe("internal=/page.html", "late.set=a:2").status == 200
     server.logged("late set ok")
-    assert client.results("get=a") == ["=2"]
+    wait_until(lambda: client.results("get=a") == ["=2"], "the save after the answer")
 
 
 def test_conditional_and_partial_answers(client):

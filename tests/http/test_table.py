@@ -335,7 +335,7 @@ def test_changes_in_the_log_transaction_hook(server, client):
     assert client.probe("late.set=a:2", "late.incr=n:1", "late.rotate").status == 200
     assert server.logged("late set ok") and server.logged("late incr =1")
     assert server.logged("late rotate ELATE")
-    assert client.results("get=a", "get=n") == ["=2", "=1"]
+    wait_until(lambda: client.results("get=a", "get=n") == ["=2", "=1"], "the save after the answer")
 
 
 def test_a_visit_counter(server):

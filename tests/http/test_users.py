@@ -8,7 +8,7 @@ from urllib.parse import unquote_plus
 import pytest
 
 from client import quote
-from doubles import Gate
+from doubles import Gate, wait_until
 from httpd import on
 from test_races import both
 
@@ -169,7 +169,8 @@ def test_too_late(server):
                  "late.set=a:1", "late.set_user=ann")
     for call in ["set", "set_user", "unset", "clear", "incr"]:
         assert server.logged(f"late {call} ELATE"), call
-    assert client.results("user", "get=user", "get=a") == ["=ann", "=ann", "=1"] and client.token == token
+    wait_until(lambda: client.results("get=a") == ["=1"], "the save after the answer")
+    assert client.results("user", "get=user") == ["=ann", "=ann"] and client.token == token
 
 
 # ---- all of them ----
