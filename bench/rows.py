@@ -137,6 +137,7 @@ class Row:
     visitors: int = 1                   # who take turns on the one connection
     instructions: int | None = None     # DESIGN: at most so many above bare
     ratio: float | None = None          # DESIGN: at least this part of bare's requests a second
+    times: int = 1                      # measured in each round: more where a hundredth matters
     runs: tuple[int, int] = (400, 1400)     # requests counted by callgrind
     redis: bool = False                 # asks Redis
     trips: int | None = None            # DESIGN: so often a request
@@ -205,7 +206,7 @@ ON = "BSession On\n"
 # Also where a key is changed: an application that changes what it cannot see is rare.
 ENV = ON + "BSessionEnv All\n"
 
-BARE = Row("bare", "bare httpd, a file of 12 bytes")
+BARE = Row("bare", "bare httpd, a file of 12 bytes", times=4)
 BARE_PHP = Row("php", "bare PHP, a page of 12 bytes", PHP, path="/page.php", php="")
 
 # No row writes with mod_session_dbd: it gives the session a new key with each change, so that the
@@ -216,7 +217,7 @@ ROWS = [
     Row("unused-cookie", "BSession On, not used, a cookie comes along", BSESSION, ON, seeded=True,
         instructions=500),
     Row("read", "memory: five keys into the environment", BSESSION, ENV, seeded=True,
-        instructions=6000, ratio=0.93),
+        instructions=6000, ratio=0.93, times=4),
     Row("read-turns", "the same, two visitors in turn on the connection", BSESSION, ENV, seeded=True,
         visitors=2, instructions=6000),
     Row("sealed-read", "memory, sealed: five keys into the environment", BSESSION + SEALED, ENV,
@@ -237,7 +238,7 @@ ROWS = [
     Row("crypto-write", "mod_session_crypto: one of five keys changed", SESSION + IN_CRYPTO,
         SESSION_HERE, "/write", True, runs=(5, 15)),
     Row("redis-read", "Redis: five keys into the environment", REDIS + "{tcp}\n", ENV, seeded=True,
-        ratio=0.70, redis=True, trips=1),
+        ratio=0.70, times=4, redis=True, trips=1),
     Row("redis-write", "Redis: one of five keys changed", REDIS + "{tcp}\n", ENV, "/write", True,
         redis=True, trips=2),
     Row("redis-unix-read", "the same by a UNIX socket: read", REDIS + "{unix}\n", ENV, seeded=True,
@@ -261,7 +262,7 @@ ROWS = [
     Row("mysql-read", "MariaDB: five keys into the environment", DBD + "{mysql}", ENV, seeded=True),
     Row("mysql-write", "MariaDB: one of five keys changed, not synced to a disk", DBD + "{mysql}",
         ENV, "/write", True),
-    Row("hiredis", "hiredis alone: HGETALL of such a session", HIREDIS, redis=True),
+    Row("hiredis", "hiredis alone: HGETALL of such a session", HIREDIS, times=4, redis=True),
 ]
 
 # PHP's own instructions are not counted, and all that is httpd's is in the rows above.

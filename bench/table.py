@@ -25,8 +25,9 @@ HOW = {
 [b] Requests a second, by wrk: one thread, {connections} keep-alive connections; httpd with the
     event MPM, one child of 32 threads. {pinned}
     {rounds} rounds of {seconds} s, all rows in each, each row just after bare httpd with the very
-    same request. The figure is the median; "against bare" is the median of the rounds' ratios, the
-    least and the greatest behind it. Bare httpd against itself shows how much of that is noise.
+    same request; four times in each round what a demand is about. The figure is the median;
+    "against bare" is the median of the ratios, the least and the greatest behind it. Bare httpd
+    against itself shows how much of that is noise.
     Rows of PHP are held against bare PHP: the same page without a session. php-fpm has 16
     processes, on httpd's core; Redis has wrk's core.
 [c] CPU time of httpd's child in the runs of [b], user and kernel, all its threads, by the clock of

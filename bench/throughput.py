@@ -80,7 +80,7 @@ def measure(chosen, work, site, say):
         runs = {row.name: ([], []) for row in chosen}
         for number in range(ROUNDS):
             say(f"wrk: round {number + 1} of {ROUNDS}")
-            for row in chosen:
+            for row in (row for row in chosen for _ in range(row.times)):
                 for side, httpd in ((1, servers[row.base.name]), (0, servers[row.name])):
                     runs[row.name][side].append(wrk(httpd, row.path, cookies[row.name], there))
         for row in chosen:
