@@ -72,6 +72,7 @@ struct bs_session_t {
     apr_status_t       outage;              /* the first one this request met; 0 = none */
     bs_token_t         presented[BS_PRESENTED_MAX];
     int                npresented;
+    unsigned           unknown;             /* 1 << which of them: it opens nothing */
     bs_token_t         token;               /* while PRESENT */
     unsigned char      digest[BS_DIGEST_SIZE];      /* of the one that came */
     bs_standing_t      standing;            /* of it: CURRENT, or ASIDE; anything else where it has
@@ -101,6 +102,7 @@ struct bs_session_t {
     apr_time_t         came_at;             /* when it was loaded first */
     apr_time_t         used_at;             /* and last */
     unsigned           let_go : 1;          /* the lock was given back: no read takes it again */
+    unsigned           let_go_early : 1;    /* before the application: see bs_session_let_go_early */
     unsigned           waited : 1;          /* in vain, for the lock, with a change */
     unsigned           gives_back : 1;      /* whatever happens, at the end of the pool */
     bs_lock_t          lock;                /* of this session, or of one that it had before */
@@ -183,6 +185,10 @@ apr_status_t  bs_session_lock(bs_session_t *s);
 apr_status_t  bs_session_unlock(bs_session_t *s);
 /** Gives the lock back, if there is one, and does not save. */
 apr_status_t  bs_session_let_go(bs_session_t *s, apr_time_t deadline);
+/** The same before an application that may answer past us, and so be the last that is heard of it. Where it
+ *  changes something all the same, before headers leave, it has what others have not changed meanwhile, or
+ *  BSESSION_EBUSY: it is as if it had kept the lock. */
+apr_status_t  bs_session_let_go_early(bs_session_t *s);
 /** The same when all is over: one short attempt, and none while the store is being left alone. */
 void          bs_session_let_go_shortly(bs_session_t *s);
 int           bs_session_is_locked(const bs_session_t *s);

@@ -50,6 +50,15 @@ apr_status_t bs_session_let_go(bs_session_t *s, apr_time_t deadline)
     return bs_lock_drop(&s->lock, &caller);
 }
 
+apr_status_t bs_session_let_go_early(bs_session_t *s)
+{
+    if (!bs_session_is_locked(s)) {
+        return APR_SUCCESS;
+    }
+    s->let_go_early = 1;
+    return bs_session_let_go(s, 0);
+}
+
 void bs_session_let_go_shortly(bs_session_t *s)
 {
     if (s->lock.state != BS_LOCK_FREE && !bs_store_is_open(s->lock.store, &s->lock.key)) {
@@ -153,9 +162,23 @@ static apr_status_t look_again(bs_session_t *s)
     return status == APR_SUCCESS || status == APR_ENOSPC ? status : bs_session_failed(s, status);
 }
 
+/** What it has read is what the holder after it began with, too. */
+static apr_status_t was_overtaken(bs_session_t *s)
+{
+    char tag[BS_TAG_SIZE];
+
+    bs_key_tag(&s->key, tag);
+    bs_log(s->where, BS_LOG_WARNING, "session %s: this request has an Upgrade header, and so its lock ended "
+           "before the application had it; another request has changed the session since, and what this one "
+           "changed is dropped", tag);
+    bs_store_count(s->terms.store, BS_DROPPED_CHANGES);
+    return bs_session_failed(s, BSESSION_EBUSY);
+}
+
 static apr_status_t take(bs_session_t *s, bs_lock_rule_t rule)
 {
     bs_caller_t caller = caller_of(s, 0);
+    apr_uint64_t seen = s->record.revision;
     apr_status_t status;
 
     if (!s->gives_back) {
@@ -166,7 +189,12 @@ static apr_status_t take(bs_session_t *s, bs_lock_rule_t rule)
     if (status == BSESSION_EBUSY) {
         return waited_in_vain(s, rule.wait);
     }
-    return status == APR_SUCCESS ? look_again(s) : bs_session_failed(s, status);
+    status = status == APR_SUCCESS ? look_again(s) : bs_session_failed(s, status);
+    if (status == APR_SUCCESS && s->let_go_early) {
+        s->let_go_early = 0;
+        status = s->headers_gone || s->record.revision == seen ? APR_SUCCESS : was_overtaken(s);
+    }
+    return status;
 }
 
 void bs_session_lock_first(bs_session_t *s)

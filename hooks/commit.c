@@ -114,6 +114,16 @@ static void let_go_all(bs_visit_t *visit)
     }
 }
 
+/** Before the answer of an application that may go past us. */
+static void let_go_all_early(bs_visit_t *visit)
+{
+    bs_slot_t *slot;
+
+    for (slot = visit->slots; slot; slot = slot->next) {
+        bs_session_let_go_early(slot->session);
+    }
+}
+
 /** 0 where the response must become a 503. */
 static int save_all(request_rec *r, bs_visit_t *visit)
 {
@@ -125,7 +135,6 @@ static int save_all(request_rec *r, bs_visit_t *visit)
             good = 0;
         }
     }
-    let_go_all(visit);
     return good;
 }
 
@@ -244,6 +253,7 @@ static BS_RARE apr_status_t pass(ap_filter_t *f, apr_bucket_brigade *bb)
 static BS_RARE apr_status_t commit(ap_filter_t *f, bs_visit_t *visit, apr_bucket_brigade *bb)
 {
     request_rec *r = f->r;
+    int good;
 
     if (r->main) {                      /* what a subrequest changes, its main request saves */
         keep_late_answer_out_of_caches(r, visit);
@@ -254,7 +264,9 @@ static BS_RARE apr_status_t commit(ap_filter_t *f, bs_visit_t *visit, apr_bucket
         set_stage(f, REPLACING);
         return pass(f, bb);
     }
-    if (!save_all(r, visit)) {
+    good = save_all(r, visit);
+    let_go_all(visit);
+    if (!good) {
         return refuse(f, bb);
     }
     keep_up(visit);
@@ -341,9 +353,11 @@ static BS_RARE void save_before_upgrade(request_rec *r, bs_visit_t *visit)
     }
     if (save_all(r, visit)) {
         bs_response_cookies(r, visit);
+        let_go_all_early(visit);
     }
     else {
         apr_table_unset(r->headers_in, "Upgrade");
+        let_go_all(visit);
     }
 }
 

@@ -321,6 +321,31 @@ def test_an_upgrade_gives_it_up_first(server, visitor, application):
     assert is_free(visitor)
 
 
+UPGRADE = {"Upgrade": "foo", "Connection": "Upgrade"}
+
+
+def test_an_upgrade_is_no_way_around(server, visitor):
+    """Two requests read 5, and no more than one writes what it made of it, though both were let past the
+    lock: the header is the visitor's."""
+    server.expect(r"bsession:warn.* session [0-9a-f]{12}: this request has an Upgrade header")
+    for calls in (["set=n:9"], ["destroy"], ["rotate"], ["set_user=bob"]):
+        gate = Gate(server)
+        with gate.passing(visitor.twin(), "get=n", gate.call, *calls, at="/env", headers=UPGRADE):
+            assert is_free(visitor)
+            assert visitor.results("get=n", "incr=n:1") == ["=5", "=6"]
+        assert refused(gate.answer), calls
+        assert visitor.results("get=n", "user", "set=n:5") == ["=6", "-", "ok"]
+
+
+def test_an_upgrade_that_is_none(server, visitor):
+    """Nobody came between: its change is saved, and the lock given back again."""
+    gate = Gate(server)
+    with gate.passing(visitor.twin(), "get=n", gate.call, "set=n:9", at="/env", headers=UPGRADE):
+        assert visitor.results("get=n") == ["=5"]
+    assert gate.answer.results[0] == "=5" and gate.answer.results[-1] == "ok"
+    assert is_free(visitor) and visitor.results("get=n") == ["=9"]
+
+
 def test_streams_of_http_2(server, build, visitor):
     if build.mpm == "prefork":
         pytest.skip("mod_http2 does not serve under prefork")

@@ -212,6 +212,87 @@ START_TEST(the_second_look_fails)
 }
 END_TEST
 
+/* ---- given back before the application has it ---- */
+
+static bs_session_t *let_go_early(void)
+{
+    bs_session_t *s = lock_loaded();
+
+    bed_is(bs_session_let_go_early(s), APR_SUCCESS);
+    ck_assert(!lock_is_leased());
+    return s;
+}
+
+START_TEST(who_gave_it_back_early_and_was_overtaken_writes_nothing)
+{
+    bs_session_t *s = let_go_early();
+
+    lock_other = lock_loaded();
+    bed_is(bed_set(lock_other, "m", "1"), APR_SUCCESS);
+    lock_finish(lock_other);
+    bed_is(bed_set(s, "n", "9"), BSESSION_EBUSY);
+    ck_assert_ptr_nonnull(strstr(bed_last_line(), "has an Upgrade header"));
+    lock_is_refused(s);
+    bed_is(bs_session_let_go(s, 0), APR_SUCCESS);
+    ck_assert(!lock_is_leased());
+    ck_assert_str_eq(bed_value(&lock_token, "m"), "1");
+}
+END_TEST
+
+START_TEST(neither_destroy_nor_a_login_overtakes)
+{
+    bs_session_t *first = let_go_early(), *second = bed_request(&lock_token);
+
+    bed_is(bs_session_load(second), APR_SUCCESS);
+    bed_is(bs_session_let_go_early(second), APR_SUCCESS);
+    lock_save_unlocked();
+    bed_is(bs_session_rotate(first), BSESSION_EBUSY);
+    bed_is(bs_session_let_go(first, 0), APR_SUCCESS);
+    bed_is(bs_session_destroy(second), BSESSION_EBUSY);
+    ck_assert_str_eq(bed_value(&lock_token, "n"), "5");
+}
+END_TEST
+
+START_TEST(who_gave_it_back_early_goes_on_where_nobody_changed_anything)
+{
+    bs_session_t *s = let_go_early();
+
+    lock_other = lock_loaded();
+    lock_finish(lock_other);
+    lock_increment(s);
+    ck_assert(lock_is_leased());
+    lock_save_unlocked();               /* from here on as ever */
+    lock_finish(s);
+    ck_assert_str_eq(bed_value(&lock_token, "n"), "6");
+    ck_assert_str_eq(bed_value(&lock_token, "theirs"), "t");
+    ck_assert_int_eq(bed_lines(), 0);
+}
+END_TEST
+
+START_TEST(what_comes_behind_the_headers_is_put_on_what_others_left)
+{
+    bs_session_t *s = let_go_early();
+
+    lock_save_unlocked();
+    s->headers_gone = 1;
+    bed_is(bed_set(s, "n", "9"), APR_SUCCESS);
+    lock_finish(s);
+    ck_assert_str_eq(bed_value(&lock_token, "n"), "9");
+    ck_assert_str_eq(bed_value(&lock_token, "theirs"), "t");
+}
+END_TEST
+
+START_TEST(a_session_that_nobody_asked_for_is_locked_when_somebody_does)
+{
+    bs_session_t *s = bed_request(&lock_token);
+
+    bed_is(bs_session_let_go_early(s), APR_SUCCESS);
+    bed_is(bs_session_load(s), APR_SUCCESS);
+    ck_assert(lock_is_leased());
+    lock_finish(s);
+}
+END_TEST
+
 Suite *session_fence_suite(void)
 {
     Suite *suite = suite_create("session_fence");
@@ -230,6 +311,11 @@ Suite *session_fence_suite(void)
     tcase_add_test(tests, moving_to_another_store_under_a_lock);
     tcase_add_test(tests, every_failure_of_each_verb_at_each_step);
     tcase_add_test(tests, the_second_look_fails);
+    tcase_add_test(tests, who_gave_it_back_early_and_was_overtaken_writes_nothing);
+    tcase_add_test(tests, neither_destroy_nor_a_login_overtakes);
+    tcase_add_test(tests, who_gave_it_back_early_goes_on_where_nobody_changed_anything);
+    tcase_add_test(tests, what_comes_behind_the_headers_is_put_on_what_others_left);
+    tcase_add_test(tests, a_session_that_nobody_asked_for_is_locked_when_somebody_does);
     suite_add_tcase(suite, tests);
     return suite;
 }
