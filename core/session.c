@@ -46,7 +46,7 @@ void bs_session_limit(bs_session_t *s, apr_size_t max_bytes, apr_size_t max_fiel
 
 void bs_session_happened(bs_session_t *s, bs_event_t event)
 {
-    static const unsigned facts[] = {
+    static const unsigned facts[BS_EVENTS] = {
         [BS_CREATED] = BSESSION_WAS_CREATED, [BS_ROTATED] = BSESSION_WAS_ROTATED,
         [BS_DESTROYED] = BSESSION_WAS_DESTROYED, [BS_UNKNOWN_TOKENS] = BSESSION_WAS_MISSING
     };
@@ -164,8 +164,9 @@ static apr_status_t status_of_state(const bs_session_t *s)
 }
 
 /** ABSENT and RETIRED leave it to the next token. `*tied`: this one was good, and is another visitor's. */
-static void ask_for(bs_session_t *s, bs_token_t *token, int *tied)
+static void ask_for(bs_session_t *s, int which, int *tied)
 {
+    bs_token_t *token = &s->presented[which];
     apr_status_t status = bs_session_find(s, token, 0);
 
     if (status == APR_SUCCESS) {
@@ -182,9 +183,25 @@ static void ask_for(bs_session_t *s, bs_token_t *token, int *tied)
         s->cookie = BS_COOKIE_KEEP;
         bs_session_is_retired(s);
     }
-    else if (status != APR_NOTFOUND) {
+    else if (status == APR_NOTFOUND) {
+        s->unknown |= 1u << which;
+    }
+    else {
         bs_session_failed(s, status);
         s->state = BS_OUTAGE;
+    }
+}
+
+/** Nobody hides his guesses by a good token of his own that comes with each of them. */
+static void tell_of_unknown(bs_session_t *s, int tied)
+{
+    if (s->state == BS_ABSENT && s->npresented && !tied) {
+        bs_session_happened(s, BS_UNKNOWN_TOKENS);
+        bs_session_tell(s);
+    }
+    else if (s->unknown) {
+        bs_session_happened(s, BS_UNKNOWN_BESIDE);
+        bs_session_tell(s);
     }
 }
 
@@ -194,15 +211,12 @@ static void ask(bs_session_t *s)
 
     s->state = BS_ABSENT;
     for (i = 0; i < s->npresented && (s->state == BS_ABSENT || s->state == BS_RETIRED); i++) {
-        ask_for(s, &s->presented[i], &tied);
+        ask_for(s, i, &tied);
     }
     if (s->suspect && (s->state == BS_ABSENT || s->state == BS_RETIRED)) {
         bs_session_alarm(s);
     }
-    if (s->state == BS_ABSENT && s->npresented && !tied) {
-        bs_session_happened(s, BS_UNKNOWN_TOKENS);
-        bs_session_tell(s);
-    }
+    tell_of_unknown(s, tied);
 }
 
 apr_status_t bs_session_load(bs_session_t *s)

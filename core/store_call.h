@@ -33,6 +33,7 @@ typedef enum {
     BS_UNKNOWN_TOKENS,          /* of the right form, and nothing is there: expired, evicted, invented */
     BS_DROPPED_CHANGES, BS_RETIRED_TOKENS,
     BS_REUSED_TOKENS,           /* replaced from time to time, and copies of them came too late */
+    BS_UNKNOWN_BESIDE,          /* unknown tokens beside one that was good, or had been */
     BS_MIGRATED,                /* sessions that came here from the store of BSessionMigrateFrom */
     BS_EVENTS
 } bs_event_t;

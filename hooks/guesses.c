@@ -81,7 +81,8 @@ void bs_guesses_count(request_rec *r, const bs_session_t *session)
     }
     bs_address_cut(&from, BS_IPV4_BITS, BS_IPV6_BITS);
     for (i = 0; i < session->npresented; i++) {
-        if (bs_guess(guesses, &from, &session->presented[i], bs_guess_minute(), &line)) {
+        if (session->unknown >> i & 1
+            && bs_guess(guesses, &from, &session->presented[i], bs_guess_minute(), &line)) {
             say(r, &from, &line);
         }
     }

@@ -51,7 +51,7 @@ static void tell(void *watcher, bs_event_t event)
     bs_slot_t *slot = watcher;
     int i;
 
-    if (event == BS_UNKNOWN_TOKENS && slot->request) {
+    if ((event == BS_UNKNOWN_TOKENS || event == BS_UNKNOWN_BESIDE) && slot->request) {
         bs_guesses_count(slot->request, slot->session);
     }
     for (i = 0; of[event] && i < of[event]->count; i++) {

@@ -81,6 +81,19 @@ def test_a_forged_header_hides_nobody(server):
     assert said(server, "127.0.0.9") and "198.51.100." not in server.log()
 
 
+def test_a_good_token_beside_hides_nobody(server, many, client):
+    """Anybody can have a session of his own, and send its token with each guess."""
+    client.results("set=a:1")
+    server.expect(f"{SAID} 192.0.2.50: ")
+    for _ in range(4 * MANY):
+        guessed = base64.urlsafe_b64encode(os.urandom(32)).rstrip(b"=").decode()
+        cookies = {"Cookie": f"bsession={guessed}; bsession={client.token}", "X-Forwarded-For": "192.0.2.50"}
+        assert many.results("get=a", headers=cookies) == ["=1"]
+        if said(server, "192.0.2.50"):
+            break
+    assert said(server, "192.0.2.50")
+
+
 def test_an_expired_cookie_sent_again_and_again_is_no_guess(server, many, client):
     """As a page with many pictures has a browser do."""
     client.results("set=a:1")

@@ -87,6 +87,32 @@ START_TEST(a_token_for_which_nothing_is_there_is_told)
 }
 END_TEST
 
+/* Beside one that is good: no session is missing, but somebody may be guessing. */
+START_TEST(a_bad_token_beside_a_good_one_is_told_of_too)
+{
+    bs_token_t good = bed_session("a", "1", NULL), both[2] = { good, good };
+    int bad;
+
+    for (bad = 0; bad < 2; bad++) {
+        bs_session_t *s;
+
+        both[0] = both[1] = good;
+        bed_is(bs_token_new(&both[bad]), APR_SUCCESS);
+        ntold = 0;
+        s = request(&both[0]);
+        s->presented[1] = both[1];
+        s->npresented = 2;
+        ck_assert_str_eq(bed_get(s, "a"), "1");
+        ck_assert_uint_eq(bs_session_facts(s), 0);
+        ck_assert_int_eq(ntold, bad == 0);      /* the second one was not looked at */
+        ck_assert_uint_eq(s->unknown, bad == 0);
+    }
+    ck_assert_int_eq(told[0], BS_UNKNOWN_BESIDE);
+    ck_assert_uint_eq(bed_events(BS_UNKNOWN_BESIDE), 1);
+    ck_assert_uint_eq(bed_events(BS_UNKNOWN_TOKENS), 0);
+}
+END_TEST
+
 START_TEST(neither_an_outage_nor_no_token_is_a_missing_session)
 {
     bs_token_t token;
@@ -160,6 +186,7 @@ Suite *session_told_suite(void)
     tcase_add_test(tcase, each_event_is_told_once_when_it_is_done);
     tcase_add_test(tcase, what_failed_is_not_told);
     tcase_add_test(tcase, a_token_for_which_nothing_is_there_is_told);
+    tcase_add_test(tcase, a_bad_token_beside_a_good_one_is_told_of_too);
     tcase_add_test(tcase, neither_an_outage_nor_no_token_is_a_missing_session);
     tcase_add_test(tcase, a_watch_may_change_the_session);
     tcase_add_test(tcase, a_watch_that_rotates_does_not_go_round_for_ever);
