@@ -63,8 +63,8 @@ bsession_bytes_t bs_session_next_owner(const bs_session_t *s)
         bsession_bytes_t before = s->state == BS_PRESENT
                                 ? value_of(&s->record.fields, s->terms.user.key) : nobody;
 
-        if (!bs_same_bytes(&now, &before)) {
-            return now;
+        if (!bs_same_bytes(&now, &before)) {    /* at a place that does not name owners it may be any */
+            return bs_owner_valid(now.data, now.len) ? now : nobody;
         }
     }
     return stored_owner(s);

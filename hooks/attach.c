@@ -118,9 +118,7 @@ static bs_slot_t *open_slot(bs_visit_t *visit, const bs_dir_conf_t *conf, bs_sto
     bs_presented_find(&presented, initial->connection, visit->cookies, cookie, conf);
     bs_conf_terms(conf, &store->store, initial->server, &terms);
     terms.lock.on = 0;                  /* by each place that asks for it */
-    if (terms.user.key) {               /* as the cookie: a subrequest's .htaccess may have said it */
-        terms.user.key = apr_pstrdup(initial->pool, terms.user.key);
-    }
+    terms.user.key = NULL;              /* the same */
     slot->session = bs_session_open(initial->pool, &terms, presented.tokens, presented.count,
                                     presented.digest, initial);
     slot->session->headers_gone = visit->committed;
@@ -168,6 +166,23 @@ static bs_slot_t *slot_for(request_rec *r, const bs_dir_conf_t *conf)
     return open_slot(visit, conf, store, cookie);
 }
 
+/** Where several places say so, the last one holds: mostly that of the application. */
+static void name_owner_by(bs_session_t *s, const bs_user_rule_t *rule)
+{
+    const char *known = s->terms.user.key;
+
+    if (!rule->key) {
+        return;                         /* Off */
+    }
+    s->terms.user = *rule;
+    if (known && strcmp(known, rule->key) == 0) {
+        s->terms.user.key = known;
+    }
+    else {                              /* as the cookie: a subrequest's .htaccess may have said it */
+        s->terms.user.key = apr_pstrdup(s->pool, rule->key);
+    }
+}
+
 bs_slot_t *bs_slot_of(request_rec *r)
 {
     const bs_dir_conf_t *conf = bs_dir_conf(r);
@@ -179,6 +194,12 @@ bs_slot_t *bs_slot_of(request_rec *r)
         }
         slot->anonymous &= conf->anonymous == 1;
         bs_session_limit(slot->session, bs_conf_max_bytes(conf), bs_conf_max_fields(conf));
+        if (conf->user) {
+            name_owner_by(slot->session, conf->user);
+        }
+        if (conf->rotate) {
+            slot->session->terms.rotate = *conf->rotate;
+        }
         if (conf->bind) {
             bs_session_bind(slot->session, conf->bind);
         }

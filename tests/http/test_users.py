@@ -311,6 +311,57 @@ def test_the_list_returns(start):
     assert tags(client) == [tag(client) + "*"]
 
 
+# ---- where several places have to do with it ----
+
+@pytest.fixture(scope="module")
+def places(start):
+    return start("BSessionStore default memory:\n" + on() + """
+<Location /named>
+    SetHandler bsession-probe
+    BSessionUser user max=1 deny
+</Location>
+<Location /early>
+    SetHandler bsession-probe
+    BSessionUser user
+</Location>
+RewriteEngine On
+RewriteCond expr "%{BSESSION:user} != 'eve'"
+RewriteRule ^/alias$ /early [PT]
+""", mods=["rewrite"])
+
+
+def test_an_expression_that_asked_before(places):
+    """At a place that has no such line: the login is one all the same, and its old token dead."""
+    client = places.client()
+    client.results("set=cart:1")
+    before = client.twin()
+    assert client.results("set=user:ann", at="/alias") == ["ok"]
+    assert client.token != before.token and client.results("user") == ["=ann"]
+    assert before.results("load") == ["NOTFOUND"]
+
+
+def test_an_internal_redirect_to_where_it_is(places):
+    client = places.client()
+    client.results("set=cart:1")
+    before = client.twin()
+    assert client.results("get=cart", f"internal={quote('/named?set=user:bob')}") == ["ok"]
+    assert client.token != before.token and client.results("user") == ["=bob"]
+    assert before.results("load") == ["NOTFOUND"]
+    places.expect(MANY)
+    other = places.client()
+    other.results("get=cart", f"internal={quote('/named?set=user:bob')}")
+    assert other.results("load") == ["NOTFOUND"]
+
+
+def test_what_was_set_where_it_is_not_may_be_no_name(places):
+    """Of any length, and bytes: it names nobody, and does no harm."""
+    for value in "x" * 256, "y" * 3000, "%01", "%ff":
+        client = places.client()
+        answer = client.probe(f"set=user:{value}", f"internal={quote('/named?get=user')}")
+        assert answer.status == 200
+        assert client.results("user", "has=user") == ["-", "yes"]
+
+
 # ---- where .htaccess says so ----
 
 
