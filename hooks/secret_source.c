@@ -18,7 +18,8 @@
 
 APLOG_USE_MODULE(bsession);
 
-/* A program that has not printed its secret by then is ended, and httpd does not start. */
+/* A program that has not printed its secret by then is ended, and httpd does not start; nor where only
+ * what the program left behind has its output open, since that may still print some of it. */
 #define EXEC_TIME  apr_time_from_sec(10)
 #define EXEC_KEPT  "mod_bsession:exec:"
 
@@ -237,6 +238,10 @@ static const char *run(bsession_bytes_t *secret, room_t room, const char *comman
     wrong = end_of(&program, status == APR_SUCCESS ? end : 0, p);
     if (secret->len == sizeof(room_t)) {
         wrong = apr_psprintf(p, "printed more than %d bytes", BS_SOURCE_MAX);
+    }
+    if (!wrong && status != APR_SUCCESS) {      /* what it has begun goes on, and may print the rest */
+        wrong = apr_psprintf(p, "has ended, but something that it began has its output open after %d "
+                             "seconds", (int)apr_time_sec(EXEC_TIME));
     }
     return wrong ? apr_psprintf(p, "the program %s %s", words[0], wrong) : NULL;
 }

@@ -133,6 +133,18 @@ def test_a_program_that_does_not_end(configtest, tmp_path):
         os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
 
 
+def test_a_program_that_leaves_its_output_open(configtest, tmp_path):
+    """It has ended in order, but what it began may print the rest of the secret."""
+    program = tmp_path / "leaves"
+    program.write_text(f"#!/bin/sh\nsleep 600 2>&- &\necho $! >{tmp_path}/pid\necho {LONG}\n")
+    program.chmod(0o700)
+    try:
+        status, output = configtest(f"BSessionSecret exec:{program}")
+        assert status != 0 and "something that it began has its output open" in output
+    finally:
+        os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+
+
 def test_not_from_htaccess(start):
     """Nor from anything else that a site's authors may write."""
     server = start(on() + "<Directory {docs}>\nAllowOverride All\n</Directory>\n")
