@@ -222,6 +222,19 @@ static const char *check_secure(const bs_cookie_t *cookie)
     if (!apr_cstr_casecmpn(cookie->name, "__Host-", 7)) {
         return "a cookie whose name begins with __Host- needs Secure=On";
     }
+    if (!apr_cstr_casecmpn(cookie->name, "__Http-", 7)) {
+        return "a cookie whose name begins with __Http- needs Secure=On";
+    }
+    return NULL;
+}
+
+/* The newest prefixes: no script can have set it, and so none may read it. */
+static const char *check_http_only(const bs_cookie_t *cookie)
+{
+    if (!cookie->http_only && (!apr_cstr_casecmpn(cookie->name, "__Http-", 7)
+                               || !apr_cstr_casecmpn(cookie->name, "__Host-Http-", 12))) {
+        return "a cookie whose name begins with __Http- or __Host-Http- needs HttpOnly=On";
+    }
     return NULL;
 }
 
@@ -273,6 +286,9 @@ const char *bs_cookie_check(const bs_cookie_t *cookie, apr_pool_t *pool)
     }
     if (!why) {
         why = check_host(cookie);
+    }
+    if (!why) {
+        why = check_http_only(cookie);
     }
     if (!why) {
         why = check_life(cookie);

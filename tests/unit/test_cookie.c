@@ -239,6 +239,8 @@ static const struct {
     { "s", "Lifetime=1", "s=" T1 "; Path=/; Max-Age=1; Secure; HttpOnly; SameSite=Lax" },
     { "s", "Lifetime=30d|Lifetime=session", "s=" T1 "; Path=/; Secure; HttpOnly; SameSite=Lax" },
     { "s", "Secure=Auto", "s=" T1 "; Path=/; HttpOnly; SameSite=Lax" },
+    { "__Http-s", "Path=/x", "__Http-s=" T1 "; Path=/x; Secure; HttpOnly; SameSite=Lax" },
+    { "__Host-s", "HttpOnly=Off", "__Host-s=" T1 "; Path=/; Secure; SameSite=Lax" },
     { "__Host-s", "", "__Host-s=" T1 "; Path=/; Secure; HttpOnly; SameSite=Lax" },
     { "__Secure-s", "Domain=a_b.example-1.com|Path=/a b,c",
       "__Secure-s=" T1 "; Path=/a b,c; Domain=a_b.example-1.com; Secure; HttpOnly; SameSite=Lax" },
@@ -319,6 +321,10 @@ static const struct {
     { "__Secure-s", "Secure=Auto", "__Secure- needs Secure=On" },
     { "__secure-s", "Secure=Off", "__Secure- needs Secure=On" },
     { "__Host-s", "Secure=Auto", "__Host- needs Secure=On" },
+    { "__Http-s", "Secure=Off", "__Http- needs Secure=On" },
+    { "__http-s", "HttpOnly=Off", "__Host-Http- needs HttpOnly=On" },
+    { "__Host-Http-s", "HttpOnly=Off", "__Host-Http- needs HttpOnly=On" },
+    { "__Host-Http-s", "Path=/x", "needs Path=/ and no Domain=" },
     { "__HOST-s", "Path=/a", "needs Path=/ and no Domain=" },
     { "__Host-s", "Domain=example.com", "needs Path=/ and no Domain=" }
 };
