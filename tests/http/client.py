@@ -163,26 +163,65 @@ def _literals(fields):
     return b"".join(b"\0" + text(n) + text(v) for n, v in fields.items())
 
 
-def h2_post(server, path, body, trailers, cookie=None):
-    """A POST over HTTP/2, in the clear, with its length and with trailers; the body of the answer. No
-    client at hand sends trailers."""
+class _Http2:
+    """A connection in the clear, as far as tests need one: no client at hand sends trailers, or says what its
+    streams bring."""
     DATA, HEADERS, SETTINGS, END_STREAM, END_HEADERS = 0, 1, 4, 1, 4
     HEAD = struct.Struct(">HBBBI")      # a frame: 24 bits of length, type, flags, stream
 
-    def frame(kind, flags, stream, payload=b""):
-        return HEAD.pack(len(payload) >> 8, len(payload) & 255, kind, flags, stream) + payload
+    def __init__(self, server):
+        self.socket = socket.create_connection(("127.0.0.1", server.port), 30)
+        self.answers = self.socket.makefile("rb")
+        self.socket.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + self.frame(self.SETTINGS, 0, 0))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.answers.close()
+        self.socket.close()
+
+    def frame(self, kind, flags, stream, payload=b""):
+        return self.HEAD.pack(len(payload) >> 8, len(payload) & 255, kind, flags, stream) + payload
+
+    def headers(self, stream, fields, end=0):
+        return self.frame(self.HEADERS, self.END_HEADERS | end, stream, _literals(fields))
+
+    def bodies(self, streams):
+        """Of the answers, when all are complete."""
+        received = dict.fromkeys(streams, b"")
+        left = set(streams)
+        while left:
+            high, low, kind, flags, stream = self.HEAD.unpack(self.answers.read(self.HEAD.size))
+            payload = self.answers.read(high << 8 | low)
+            if kind == self.DATA:
+                received[stream] += payload
+            if kind in (self.DATA, self.HEADERS) and flags & self.END_STREAM:
+                left.discard(stream)
+        return received
+
+
+def h2_post(server, path, body, trailers, cookie=None):
+    """A POST over HTTP/2, with its length and with trailers; the body of the answer."""
     request = {":method": "POST", ":scheme": "http", ":authority": "localhost", ":path": path,
                "content-length": str(len(body))}
     if cookie:
         request["cookie"] = f"bsession={cookie}"
-    with socket.create_connection(("127.0.0.1", server.port), 30) as s, s.makefile("rb") as answer:
-        s.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(SETTINGS, 0, 0)
-                  + frame(HEADERS, END_HEADERS, 1, _literals(request)) + frame(DATA, 0, 1, body)
-                  + frame(HEADERS, END_HEADERS | END_STREAM, 1, _literals(trailers)))
-        received = b""
-        while True:
-            high, low, kind, flags, stream = HEAD.unpack(answer.read(HEAD.size))
-            payload = answer.read(high << 8 | low)
-            received += payload if kind == DATA else b""
-            if stream == 1 and kind in (DATA, HEADERS) and flags & END_STREAM:
-                return received
+    with _Http2(server) as c:
+        c.socket.sendall(c.headers(1, request) + c.frame(c.DATA, 0, 1, body)
+                         + c.headers(1, trailers, c.END_STREAM))
+        return c.bodies([1])[1]
+
+
+def h2_streams(server, tokens, path, rounds):
+    """What the probe's calls returned for each token, all at once and on one connection, that many times."""
+    request = {":method": "GET", ":scheme": "http", ":authority": "localhost", ":path": path}
+    results = []
+    with _Http2(server) as c:
+        for round_ in range(rounds):
+            streams = {1 + 2 * (round_ * len(tokens) + i): token for i, token in enumerate(tokens)}
+            c.socket.sendall(b"".join(c.headers(stream, {**request, "cookie": f"bsession={token}"}, c.END_STREAM)
+                                      for stream, token in streams.items()))
+            bodies = c.bodies(streams)
+            results.append([Answer(200, [], bodies[stream]).results for stream in streams])
+    return results

@@ -4,6 +4,12 @@ import pytest
 
 from httpd import on
 
+SECRET, OTHER = "a secret of one host".ljust(32, "x").replace(" ", "-"), "o" * 32
+HOSTS = [f"{letter}.example" for letter in "abcdefghi"]
+# who knows a session that the first one has made
+KNOWN = {"c.example": ["c.example", "d.example"], "d.example": ["c.example", "d.example"],
+         "f.example": ["f.example", "i.example"]}
+
 
 @pytest.fixture(scope="module")
 def server(start):
@@ -19,7 +25,10 @@ def server(start):
     return start(on() + "BSessionStore default memory:\nBSessionStore other memory: size=8M\n"
                  + vhost % ("a.example", "") + vhost % ("b.example", "")
                  + vhost % ("c.example", "BSessionRealm shop") + vhost % ("d.example", "BSessionRealm shop")
-                 + vhost % ("e.example", "BSessionRealm shop\n<Location />\nBSessionUse other\n</Location>"))
+                 + vhost % ("e.example", "BSessionRealm shop\n<Location />\nBSessionUse other\n</Location>")
+                 + vhost % ("f.example", f"BSessionSecret {SECRET}") + vhost % ("g.example", f"BSessionSecret {SECRET}")
+                 + vhost % ("h.example", f"BSessionSecret {OTHER}\nBSessionRealm shop")
+                 + vhost % ("i.example", f"BSessionSecret {OTHER} {SECRET}\nBSessionRealm f.example"))
 
 
 def with_cookie_of(client, host):
@@ -70,3 +79,24 @@ def test_the_name_is_the_servers_not_the_clients(server):
     a.results("set=k:1")
     assert with_cookie_of(a, "A.EXAMPLE").results("get=k") == ["=1"]
     assert with_cookie_of(a, "unknown.example").results("get=k") == ["=1"]
+
+
+@pytest.mark.parametrize("maker", HOSTS)
+def test_hosts_in_turn_on_one_connection(server, maker):
+    """As from a proxy: what the connection remembers of a Cookie header and its tokens is worth nothing at
+    another host, with another secret or none, in another realm or store."""
+    client = server.client(host=maker, keep=True)
+    client.results("set=k:1")
+    client.results("get=k")                             # it is remembered now
+    jar = dict(client.jar)
+    for host in [*HOSTS, *reversed(HOSTS)]:
+        if host == "i.example":
+            continue                                    # it would replace the token of an older secret
+        client.host, client.jar = host, dict(jar)
+        known = host in KNOWN.get(maker, [maker])
+        for _ in range(2):
+            assert client.results("get=k", "load") == (["=1", "ok"] if known else ["-", "NOTFOUND"]), host
+    client.host, client.jar = "i.example", dict(jar)
+    known = "i.example" in KNOWN.get(maker, [maker])
+    assert client.results("get=k") == (["=1"] if known else ["-"])
+    client.close()

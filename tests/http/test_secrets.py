@@ -8,7 +8,7 @@ import re
 import pytest
 
 import redis_server
-from client import STRANGER, h2
+from client import STRANGER, h2, h2_streams
 from httpd import on
 
 OLD = "0" * 31 + "x-an-old-secret"
@@ -80,6 +80,18 @@ def test_http_2(server):
     client.results("set=k:1")
     assert h2(server, "/probe?get=k", client.token).results == ["=1"]
     assert h2(server, "/probe?get=k", next(forged(client.token))).results == ["-"]
+
+
+def test_visitors_at_once_on_one_connection_of_http_2(server, build):
+    """Streams are served by several threads at once: nobody meets what another one's Cookie header said."""
+    if build.mpm == "prefork":
+        pytest.skip("mod_http2 does not serve under prefork")
+    visitors = [server.client() for _ in range(5)]
+    for i, visitor in enumerate(visitors):
+        visitor.results(f"set=k:{i}")
+    tokens = [v.token for v in visitors] + [next(forged(visitors[0].token))]
+    wanted = [[f"={i}"] for i in range(5)] + [["-"]]
+    assert h2_streams(server, tokens * 12, "/probe?get=k", 4) == [wanted * 12] * 4
 
 
 def test_redis_keeps_nothing_readable(server, redis):
