@@ -17,19 +17,17 @@
 #include "http_request.h"
 #include "util_filter.h"
 
+#include "afterwards.h"
 #include "environment.h"
 #include "lifecycle.h"
 #include "log.h"
 #include "request_headers.h"
 #include "response.h"
-#include "sweep.h"
 #include "write_back.h"
 
 APLOG_USE_MODULE(bsession);
 
-#define RETRY_AFTER   "2"
-/* The next request on this connection waits for what is done after the response: not for long. */
-#define AFTERWARDS    apr_time_from_msec(500)
+#define RETRY_AFTER "2"
 
 static ap_filter_rec_t *commit_filter_rec, *late_filter_rec, *trailers_filter_rec;
 
@@ -180,23 +178,6 @@ static int nothing_to_do(const bs_visit_t *visit)
            && !bs_lifecycle_savers;
 }
 
-/** A long answer is use, too. */
-static void touch_while_streaming(bs_visit_t *visit)
-{
-    bs_slot_t *slot;
-
-    for (slot = visit ? visit->slots : NULL; slot; slot = slot->next) {
-        bs_session_t *s = slot->session;
-        apr_time_t now;
-
-        if (s->state == BS_PRESENT && s->terms.read_prolongs && !s->terms.cookie_follows
-            && !s->outage && (now = apr_time_now()) - slot->touched > s->terms.idle / 2) {
-            slot->touched = now;
-            bs_session_touch(s, now + AFTERWARDS);
-        }
-    }
-}
-
 static void drop_trailers(apr_table_t *trailers)
 {
     const apr_array_header_t *list = apr_table_elts(trailers);
@@ -279,6 +260,8 @@ static BS_RARE apr_status_t commit(ap_filter_t *f, bs_visit_t *visit, apr_bucket
 
 static BS_RARE apr_status_t later_brigade(ap_filter_t *f, apr_bucket_brigade *bb)
 {
+    bs_visit_t *visit = bs_visit_of(f->r);
+
     if (APR_BRIGADE_EMPTY(bb)) {
         return APR_SUCCESS;
     }
@@ -286,7 +269,12 @@ static BS_RARE apr_status_t later_brigade(ap_filter_t *f, apr_bucket_brigade *bb
         apr_brigade_cleanup(bb);
         return APR_SUCCESS;
     }
-    touch_while_streaming(bs_visit_of(f->r));
+    if (visit) {
+        bs_touch_while_streaming(visit);
+        if (visit->slots && !f->r->main && ends_with_eos(bb)) {
+            bs_finish_locked(visit);
+        }
+    }
     return pass(f, bb);
 }
 
@@ -415,65 +403,15 @@ static void insert_filters_for_error(request_rec *r)
     insert_commit_filter(r, bs_visit_of(r));
 }
 
-/* ---- afterwards ---- */
-
-/** What was changed while the body streamed is saved, and what was only read is prolonged. One
- *  bounded attempt each; none while the store is being left alone. */
-static void finish_slot(bs_slot_t *slot)
-{
-    bs_session_t *s = slot->session;
-    apr_time_t deadline;
-    apr_status_t status;
-
-    s->headers_gone = 1;
-    if (s->state != BS_PRESENT || s->outage
-        || (!bs_session_dirty(s) && !bs_session_touch_is_due(s) && !bs_session_upkeep_is_due(s))
-        || bs_store_is_open(s->terms.store, &s->key)) {
-        return;
-    }
-    deadline = apr_time_now() + AFTERWARDS;
-    status = bs_session_save(s, deadline);
-    if (status != APR_SUCCESS) {
-        bs_log(s->where, BS_LOG_WARNING, "what was changed while the response was on its way could not "
-               "be saved: %s", bs_status_text(status));
-        return;
-    }
-    bs_session_touch_if_due(s, deadline);
-    bs_session_upkeep(s, deadline);
-}
-
-static BS_RARE void finish(request_rec *r, bs_visit_t *visit)
-{
-    bs_slot_t *slot;
-
-    bs_lifecycle_saving(r);
-    for (slot = visit->slots; slot; slot = slot->next) {
-        finish_slot(slot);
-        if (slot->session->facts & (BSESSION_WAS_CREATED | BSESSION_WAS_CHANGED)) {
-            bs_sweep_after_write(slot->session->terms.store, r);
-        }
-    }
-}
-
-/** Locks that no brigade has met, or of late changes. */
-static BS_RARE void give_back(const bs_visit_t *visit)
-{
-    const bs_slot_t *slot;
-
-    for (slot = visit->slots; slot; slot = slot->next) {
-        bs_session_let_go_shortly(slot->session);
-    }
-}
-
 static int afterwards(request_rec *r)
 {
     bs_visit_t *visit = bs_visit_of(r);
 
     if (visit && !visit->refusing && !nothing_to_do(visit)) {
-        finish(r, visit);
+        bs_finish(r, visit);
     }
     if (visit && visit->slots) {
-        give_back(visit);
+        bs_give_back(visit);
     }
     return DECLINED;
 }
