@@ -61,6 +61,11 @@ ProxyPass /offapp http://127.0.0.1:{backend.port}/offapp
 <Location "/offapp">
     BSession Off
 </Location>
+SetEnvIf BSession-User (.+) HEARD=$1
+<Location "/guarded">
+    SetHandler bsession-probe
+    Require expr "%{{HTTP:BSession-User}} == 'admin'"
+</Location>
 ErrorDocument 400 /cgi/env
 ErrorDocument 417 /cgi/env
 <Location "/errors">
@@ -167,6 +172,14 @@ def test_no_client_speaks_for_a_session(server, client, path, name):
     assert b"admin=1" not in said and b"kept" in said
 
 
+def test_nor_to_what_asks_before_the_application(server, client):
+    """Variables that httpd makes of headers as soon as it has read them, and who may come in."""
+    spoofed = {"BSession-User": "admin"}
+    assert "HEARD" not in environment(client.get("/cgi/env", headers=spoofed))
+    server.expect("AH01630: client denied")
+    assert client.get("/guarded?pid", headers=spoofed).status == 403
+
+
 @pytest.mark.parametrize("name", ["BSession-Data", "bsession_data"])
 def test_no_header_named_in_connection(server, name):
     """A client's `Connection: BSession-Data` made mod_proxy delete our own header (HTTPD.md)."""
@@ -177,9 +190,13 @@ def test_no_header_named_in_connection(server, name):
 
 def test_no_trailer(server):
     """With MergeTrailers On a trailer landed in headers_in after the body was read (HTTPD.md)."""
-    said = raw(server, b"POST /app/x HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n"
-                       b"Trailer: BSession-User\r\n\r\n3\r\nabc\r\n0\r\nBSession-User: admin\r\n\r\n")
-    assert b"200 OK" in said and b"admin" not in said
+    for path, body in (("/app/x", b""),
+                       ("/probe?seen=BSession-User&read&seen=BSession-User&seen=X-Other",
+                        b"seen -\nread 3 bytes\nseen -\nseen =1\n")):
+        said = raw(server, f"POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n".encode()
+                   + b"Transfer-Encoding: chunked\r\nTrailer: BSession-User\r\n\r\n3\r\nabc\r\n0\r\n"
+                     b"BSession-User: admin\r\nX-Other: 1\r\n\r\n")
+        assert b"200 OK" in said and b"admin" not in said and body in said
 
 
 def test_no_trailer_over_http2(server, build):

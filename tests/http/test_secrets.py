@@ -36,8 +36,9 @@ def secrets_line(*secrets):
 
 @pytest.fixture(scope="module")
 def server(start, redis):
-    return start(on() + secrets_line(OLD) + f"BSessionStore default {redis.tcp}\n", mods=["http2"],
-                 main="Protocols h2c http/1.1\n")
+    return start(on() + secrets_line(OLD) + f"BSessionStore default {redis.tcp}\n"
+                 + "<VirtualHost *:{port1}>\nServerName localhost\nBSessionSeal Off\n</VirtualHost>\n", mods=["http2"],
+                 main="Protocols h2c http/1.1\n", ports=2)
 
 
 def test_a_token_has_a_mac(server):
@@ -129,6 +130,17 @@ def test_a_plain_record_cannot_be_planted(server, redis):
     redis("hset", key, "user", "admin")
     server.expect(r"cannot be opened; the session counts as empty")
     assert client.results("get=user") == ["-"]
+
+
+def test_nor_one_that_is_good_where_nothing_is_sealed(server, redis):
+    """Of the same realm and secret, whole and with its token."""
+    unsealed = server.client(port=server.ports[1])
+    unsealed.results("set=user:alice")
+    assert redis("hget", key_of(redis, unsealed), "user") == b"alice"
+    client = server.client()
+    client.jar = dict(unsealed.jar)
+    server.expect(r"cannot be opened; the session counts as empty")
+    assert client.results("get=user") == ["-"] and unsealed.results("get=user") == ["=alice"]
 
 
 def test_what_stands_in_the_place_of_a_list_is_told_of(server, redis):
