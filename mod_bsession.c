@@ -10,8 +10,8 @@
  *     backends/  where records are kept
  *     bridges/   httpd's own session on ours: modules of their own, and no part of this one
  *
- * A request meets hooks/attach.c first, then environment.c; its response passes commit.c, which takes
- * in write_back.c's headers, saves, and lets response.c speak.
+ * A request meets hooks/attach.c first, then environment.c; its response passes commit.c, which
+ * takes in write_back.c's headers, saves, and lets response.c speak.
  */
 
 #include "ap_provider.h"

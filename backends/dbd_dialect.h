@@ -58,7 +58,8 @@ typedef struct {
     int         is_server;      /* which may stop, or close a connection that is idle */
     int         wants_zeros;    /* of the memory it is given; see clean_pool() */
     const char *greeting;       /* said on each new connection, or NULL */
-    const char *most;           /* asks how many bytes a statement may have, values and all; or NULL */
+    const char *most;           /* asks how many bytes a statement may have, values and all; or
+                                   NULL */
     const char *too_long;       /* the sentence about one that has more */
     const char *layout;         /* makes the table and its index */
     const char *create, *put, *sweep;

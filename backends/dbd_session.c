@@ -291,10 +291,10 @@ static apr_int64_t life_of(apr_time_t expires)
     return life > DBD_LIFE_MOST ? 0 : life < -DBD_LIFE_MOST ? -DBD_LIFE_MOST : life ? life : -1;
 }
 
-/* apr_dbd's driver for MariaDB describes parameters and results in memory of the pool, and leaves some of
- * what libmariadb reads there as it is: where in a value to begin, for one. In memory that had been used
- * before, that was anywhere, and the process ended by a signal. So it is given a pool that begins with
- * zeros, more of them than it takes. */
+/* apr_dbd's driver for MariaDB describes parameters and results in memory of the pool, and leaves
+ * some of what libmariadb reads there as it is: where in a value to begin, for one. In memory that
+ * had been used before, that was anywhere, and the process ended by a signal. So it is given a pool
+ * that begins with zeros, more of them than it takes. */
 #define CLEAN 4096
 
 static apr_pool_t *clean_pool(const dbd_dialect_t *dialect, apr_pool_t *pool)

@@ -320,8 +320,8 @@ static int ask_once_more(ask_t *ask, apr_status_t status)
         ask->in_full = 1;
         return 1;
     }
-    /* it was made a replica. Where nothing but its name says who the master is, that may lead to another
-     * one by now, which a connection that is there already does not notice */
+    /* it was made a replica. Where nothing but its name says who the master is, that may lead to
+     * another one by now, which a connection that is there already does not notice */
     if (!ask->fresh && ask_is_read_only(ask->error) && !redis_topology_can_change(ask->topology)) {
         redis_link_close(ask->link);
         return 1;

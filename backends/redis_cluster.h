@@ -30,8 +30,8 @@ int          redis_cluster_slot(const char *key, apr_size_t len);
 apr_status_t redis_cluster_look(const redis_conf_t *conf, const apr_array_header_t *nodes,
                                 apr_array_header_t *ranges, bsession_call_t *call);
 
-/** The reply to CLUSTER SLOTS of the node `from`: what it says is added to `ranges`, in call->pool. Other
- *  than APR_SUCCESS: it says nothing, and `why` is set. */
+/** The reply to CLUSTER SLOTS of the node `from`: what it says is added to `ranges`, in call->pool.
+ *  Other than APR_SUCCESS: it says nothing, and `why` is set. */
 apr_status_t redis_cluster_read(const redis_address_t *from, const redisReply *reply,
                                 apr_array_header_t *ranges, bsession_call_t *call);
 

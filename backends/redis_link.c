@@ -273,7 +273,7 @@ static apr_status_t link_next(redis_link_t *link, redisReply **reply, bsession_c
         if (redis_reader_next(link->reader, reply, call->pool) != REDIS_OK) {
             return link_refuse(link, call);
         }
-        if (all > REDIS_REPLY_MOST) {   /* no record of ours, and nothing is wrong with the server */
+        if (all > REDIS_REPLY_MOST) {  /* no record of ours, and nothing is wrong with the server */
             redis_link_close(link);
             return BSESSION_ECORRUPT;
         }

@@ -74,7 +74,8 @@ int          redis_link_hears(const redis_link_t *link, apr_time_t until);
 apr_status_t redis_link_read(redis_link_t *link, redisReply **reply, bsession_call_t *call);
 
 /** Until when one of so many parts of a call may take: all get as much of the time as is left, but
- *  enough for an answer from a distance, and not so much that one who is silent hides the others. */
+ *  enough for an answer from a distance, and not so much that one who is silent hides the
+ *  others. */
 apr_time_t   redis_link_share(const bsession_call_t *call, int parts);
 
 /** One command to a server that is asked rarely, on a connection for that alone. The reply lives as

@@ -6,8 +6,8 @@
 
 /* Connections of a child to a node, where pool= does not say: more than a child has threads. */
 #define REDIS_POOL_ENOUGH 4096
-/* An idle connection is closed after so long, when another one is given back or taken: the list looks
- * at those only that are more than it was told to keep, and so is told to keep none. */
+/* An idle connection is closed after so long, when another one is given back or taken: the list
+ * looks at those only that are more than it was told to keep, and so is told to keep none. */
 #define REDIS_IDLE        apr_time_from_sec(60)
 
 /** The list calls this under its lock: connecting, which may take long, is the user's business. */

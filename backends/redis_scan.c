@@ -161,8 +161,8 @@ static void many_fly(many_t *many, redis_node_t *node, apr_time_t deadline, bses
     }
 }
 
-/** What one server does not answer hides nothing of the others: each is asked, for a share of the time, and
- *  then one by one what is open still. */
+/** What one server does not answer hides nothing of the others: each is asked, for a share of the
+ *  time, and then one by one what is open still. */
 apr_status_t redis_load_many(bsession_backend_t *backend, const bsession_key_t *keys, int count,
                              bsession_record_t *records, apr_status_t *statuses,
                              bsession_call_t *call)

@@ -183,7 +183,8 @@ redis_topology_t *redis_topology_make(const redis_conf_t *conf, apr_pool_t *pool
     redis_topology_t *topology;
     apr_pool_t *own;
 
-    /* what is learnt later is allocated under our lock, which the other users of pchild do not take */
+    /* what is learnt later is allocated under our lock, which the other users of pchild do not
+     * take */
     if (apr_pool_create(&own, pool) != APR_SUCCESS) {
         return NULL;
     }

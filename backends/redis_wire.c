@@ -292,8 +292,8 @@ static int wire_addresses(const apr_sockaddr_t *to)
     return count;
 }
 
-/** A name's addresses in turn, each for its share of the time there is: one that swallows everything must
- *  not hide the next. */
+/** A name's addresses in turn, each for its share of the time there is: one that swallows
+ *  everything must not hide the next. */
 static apr_status_t wire_connect(redis_wire_t *wire, const redis_address_t *address,
                                  apr_time_t until, apr_pool_t *pool)
 {

@@ -290,8 +290,9 @@ static apr_status_t name_owner(const kept_t *kept, const apr_table_t *users)
     return status;
 }
 
-/** Another request has logged in, and this one's session is a new one, without private keys. A login
- *  stands on its own there; but who was logged in when this request came may have logged out. */
+/** Another request has logged in, and this one's session is a new one, without private keys. A
+ *  login stands on its own there; but who was logged in when this request came may have logged
+ *  out. */
 static apr_status_t put_anew(const kept_t *kept)
 {
     apr_status_t status = apr_is_empty_table(kept->users) ? put(kept) : BSESSION_EGONE;

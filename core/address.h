@@ -21,7 +21,8 @@ typedef struct {
     unsigned      len;              /* 4 or 16; 0 = none is known */
 } bs_address_t;
 
-/** From 4 or 16 bytes in network order; anything else is none. IPv4 that is mapped into IPv6 is IPv4. */
+/** From 4 or 16 bytes in network order; anything else is none. IPv4 that is mapped into IPv6 is
+ *  IPv4. */
 void bs_address_read(bs_address_t *address, const void *bytes, apr_size_t len);
 
 /** What is behind so many bits, by the kind that it is, becomes zero. */

@@ -87,8 +87,8 @@ static const char *what_differs(const bs_session_t *s, unsigned kinds, apr_statu
     return differs;
 }
 
-/** What became of it, for the log. It waits for no lock: whoever has that, this request has no right to
- *  the session. Of one whose record cannot be removed nothing is read, either. */
+/** What became of it, for the log. It waits for no lock: whoever has that, this request has no
+ *  right to the session. Of one whose record cannot be removed nothing is read, either. */
 static const char *end_it(bs_session_t *s)
 {
     static const bsession_fields_t none;

@@ -5,11 +5,11 @@
  * @brief The circuit breaker of one node of a store, in memory that all children share.
  *
  * Closed, calls pass. After some failures in a row it opens: calls fail at once, for a time that is
- * jittered and doubles. Then one call may probe, under a lease that ends by itself, so that a killed
- * prober does not keep it; its answer closes the breaker, its failure opens it for longer.
+ * jittered and doubles. Then one call may probe, under a lease that ends by itself, so that a
+ * killed prober does not keep it; its answer closes the breaker, its failure opens it for longer.
  *
- * Times are of the monotonic clock, in nanoseconds, and never 0 where they mean something. Calls that
- * began before the last change of state say nothing about the new one, and do not count.
+ * Times are of the monotonic clock, in nanoseconds, and never 0 where they mean something. Calls
+ * that began before the last change of state say nothing about the new one, and do not count.
  */
 #ifndef BS_BREAKER_H
 #define BS_BREAKER_H

@@ -20,8 +20,8 @@ static EVP_MD_CTX *sha256_start;
 static EVP_MD_CTX *blake2b_start;       /* NULL where OpenSSL has none; only secrets need it */
 static EVP_CIPHER *aes;                 /* the same */
 
-/* To give a context its key costs as much as to seal a record with it: so many of them are kept. The
- * sessions of one realm need two, today's and yesterday's. */
+/* To give a context its key costs as much as to seal a record with it: so many of them are kept.
+ * The sessions of one realm need two, today's and yesterday's. */
 #define CIPHERS 16
 
 typedef struct {
@@ -37,8 +37,8 @@ typedef struct {
     cipher_t    ciphers[CIPHERS];
 } contexts_t;
 
-/* Each thread's contexts_t. A key and not __thread, since the threads of some modules (mod_http2) come
- * and go, and their contexts must go with them. */
+/* Each thread's contexts_t. A key and not __thread, since the threads of some modules (mod_http2)
+ * come and go, and their contexts must go with them. */
 static pthread_key_t contexts_key;
 
 static void contexts_free(void *of_thread)

@@ -16,8 +16,8 @@
 #define BS_NONCE_SIZE   12
 #define BS_SEAL_TAG_SIZE 16
 
-/** Before the others: fetches the algorithms. Called again it does nothing, so that the parent may do
- *  it for its children; not from two threads at once. */
+/** Before the others: fetches the algorithms. Called again it does nothing, so that the parent may
+ *  do it for its children; not from two threads at once. */
 apr_status_t bs_crypto_init(void);
 
 /** The last of them: what bs_crypto_init made is gone. */
@@ -28,7 +28,8 @@ void         bs_crypto_end(void);
 apr_status_t bs_sha256(const bsession_bytes_t *bytes, unsigned char digest[BS_SHA256_SIZE]);
 /** BLAKE2b-512; of up to 128 bytes it is one block. */
 apr_status_t bs_blake2b(const void *bytes, apr_size_t len, unsigned char digest[BS_BLAKE2B_SIZE]);
-/** HKDF-SHA256 without salt: at most 32 bytes of it, for this label. Slow: for starts, and once a day. */
+/** HKDF-SHA256 without salt: at most 32 bytes of it, for this label. Slow: for starts, and once a
+ *  day. */
 apr_status_t bs_hkdf(const bsession_bytes_t *secret, const char *label, apr_size_t label_len,
                      unsigned char *to, apr_size_t size);
 
@@ -42,8 +43,8 @@ typedef struct {
 apr_status_t bs_encrypt(const bs_cipher_name_t *name, const unsigned char nonce[BS_NONCE_SIZE],
                         const bsession_bytes_t *beside, unsigned char *data, apr_size_t len,
                         unsigned char tag[BS_SEAL_TAG_SIZE]);
-/** To `to`, of the same length. BSESSION_ECORRUPT for what bs_encrypt did not write so; what is in `to`
- *  is worth nothing then. */
+/** To `to`, of the same length. BSESSION_ECORRUPT for what bs_encrypt did not write so; what is in
+ *  `to` is worth nothing then. */
 apr_status_t bs_decrypt(const bs_cipher_name_t *name, const unsigned char nonce[BS_NONCE_SIZE],
                         const bsession_bytes_t *beside, const unsigned char *data, apr_size_t len,
                         const unsigned char tag[BS_SEAL_TAG_SIZE], unsigned char *to);

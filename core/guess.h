@@ -2,20 +2,23 @@
 
 /**
  * @file guess.h
- * @brief Who sends tokens that open nothing: counted for each address in memory that all children share.
+ * @brief Who sends tokens that open nothing: counted for each address in memory that all children
+ *        share.
  *
- * It counts, and says when a line is due: nobody is ever refused for it. The room is fixed, and takes no
- * lock:
+ * It counts, and says when a line is due: nobody is ever refused for it. The room is fixed, and
+ * takes no lock:
  *
  *     +------+-------+--------+-------------------------------+
  *     | seed | lines | others | slots[0] ... slots[SLOTS - 1] |
  *     +------+-------+--------+-------------------------------+
  *
- * An address (of IPv6 its /64) has one of BS_GUESS_PROBES slots, chosen by a hash that nobody outside
- * knows; where all are taken, the one that counted least makes way. A count halves with each minute.
- * Several at once may lose a step, or give one to who came after: that is good enough for a line in a log.
+ * An address (of IPv6 its /64) has one of BS_GUESS_PROBES slots, chosen by a hash that nobody
+ * outside knows; where all are taken, the one that counted least makes way. A count halves with
+ * each minute. Several at once may lose a step, or give one to who came after: that is good enough
+ * for a line in a log.
  *
- * The same token again, as a browser sends an expired cookie with every picture of a page, is no guess.
+ * The same token again, as a browser sends an expired cookie with every picture of a page, is no
+ * guess.
  */
 #ifndef BS_GUESS_H
 #define BS_GUESS_H

@@ -29,7 +29,7 @@ void bs_table_adopt(bs_table_t *table, const bsession_fields_t *loaded)
 void bs_table_saved(bs_table_t *table)
 {
     table->nchanges = 0;
-    table->room = 0;                    /* the record keeps this list; the next change makes another */
+    table->room = 0;                 /* the record keeps this list; the next change makes another */
 }
 
 /* ---- names and numbers ---- */

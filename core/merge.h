@@ -5,12 +5,12 @@
  * @brief The table of one request: a session's keys as this request sees them, and the list of what
  *        it changed.
  *
- * A request remembers what it did, not what the table looked like. When its save meets a record that
- * somebody else changed meanwhile, the same list is applied to that one: this file is the only one
- * that does so outside of stores that merge in place.
+ * A request remembers what it did, not what the table looked like. When its save meets a record
+ * that somebody else changed meanwhile, the same list is applied to that one: this file is the only
+ * one that does so outside of stores that merge in place.
  *
- * The list is kept short: a CLEAR drops all before it, and so stands first; SET and UNSET replace what
- * was noted for their key; INCRs of one key add up.
+ * The list is kept short: a CLEAR drops all before it, and so stands first; SET and UNSET replace
+ * what was noted for their key; INCRs of one key add up.
  */
 #ifndef BS_MERGE_H
 #define BS_MERGE_H

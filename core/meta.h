@@ -11,11 +11,11 @@
  *      17      16    digest of the verifier
  *      then sections: tag, length (a byte each), contents; unknown tags are passed over
  *      'h'     24    a verifier that a login retired a moment ago: its digest, and when; several
- *      'b'     19    what the session is tied to: its kind, how many bits count of an IPv4 and of an IPv6
- *                    address, and its digest; one of each kind
+ *      'b'     19    what the session is tied to: its kind, how many bits count of an IPv4 and of
+ *                    an IPv6 address, and its digest; one of each kind
  *      'i'     8     when the verifier was made, where that was by BSessionRotate
- *      's'     25    a verifier that such a one has replaced: its digest, the time until which it is
- *                    good, and flags: 1 open, 2 seen; several, the latest last. See rotation.h
+ *      's'     25    a verifier that such a one has replaced: its digest, the time until which it
+ *                    is good, and flags: 1 open, 2 seen; several, the latest last. See rotation.h
  *      'r'     16    the digest of one whose time is over: who comes with it has a copy; several,
  *                    the latest last
  *      'o'     1-255 the owner's name, where the session has one
@@ -62,8 +62,8 @@ typedef struct {
     unsigned char digest[BS_DIGEST_SIZE];
     apr_time_t    issued;                       /* 0 = by creation or login */
     bs_bound_t    bound[BS_BINDS];
-    bsession_bytes_t owner;                     /* where the record's meta is, or a longer life; no NUL
-                                                   follows. Empty: nobody's */
+    bsession_bytes_t owner;                     /* where the record's meta is, or a longer life; no
+                                                   NUL follows. Empty: nobody's */
     int           nretired, naside, nspent;     /* of each list the latest is the last */
     /* the lists come last: mostly they are empty, and then nobody reads, clears or copies them */
     struct {

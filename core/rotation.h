@@ -7,10 +7,10 @@
  *
  *     CURRENT   the newest one.
  *     ASIDE     one that a newer has replaced, from time to time (BSessionRotate). It is *open* as
- *               long as the newest has not come: the answer that carried it may be lost, and who has
- *               only this one must get in. When the newest comes, it is closed: requests that are
- *               under way have the grace. One that was replaced before it ever came (*unseen*) is
- *               good for as long as it would have been, since its answer may come last.
+ *               long as the newest has not come: the answer that carried it may be lost, and who
+ *               has only this one must get in. When the newest comes, it is closed: requests that
+ *               are under way have the grace. One that was replaced before it ever came (*unseen*)
+ *               is good for as long as it would have been, since its answer may come last.
  *     REUSED    one that came once, was aside, and is past its time. Who comes with it has a copy.
  *               The latest of them are remembered: the spent ones.
  *     RETIRED   one that a login has replaced, a moment ago.
@@ -28,8 +28,8 @@ typedef enum {
     BS_IS_UNKNOWN, BS_IS_CURRENT, BS_IS_ASIDE, BS_IS_RETIRED, BS_IS_REUSED
 } bs_standing_t;
 
-/** For so long a token that a login replaced, or whose grace has ended, is one of a request that was
- *  under way. */
+/** For so long a token that a login replaced, or whose grace has ended, is one of a request that
+ *  was under way. */
 #define BS_STRAGGLER_TIME apr_time_from_sec(30)
 
 bs_standing_t bs_rotation_standing(const bs_meta_t *meta, const unsigned char *digest,

@@ -2,19 +2,20 @@
 
 /**
  * @file secret.h
- * @brief What the secrets of BSessionSecret come to in one realm: keys for tokens and keys for records.
+ * @brief What the secrets of BSessionSecret come to in one realm: keys for tokens and keys for
+ *        records.
  *
- * Everything is derived from a secret by HKDF-SHA256 under a label of its own, once, at the start, and
- * the secret is not needed after that:
+ * Everything is derived from a secret by HKDF-SHA256 under a label of its own, once, at the start,
+ * and the secret is not needed after that:
  *
  *     "id 1"               4 bytes by which a sealed record says which secret it needs
  *     "token 1" realm      32 bytes that vouch for tokens
  *     "seal 1" realm       32 bytes, of which records are sealed: a key for each day (crypto.h)
  *     "user 1" realm       32 bytes that hide whose a list of sessions is (users.h)
  *
- * One BLAKE2b-512 over token key, selector and verifier, a single block, is both the MAC in the token
- * (its first 16 bytes) and the digest in the record (the next 16): so that a forged token costs no
- * call of a store, and that a record does not tell what its token looks like.
+ * One BLAKE2b-512 over token key, selector and verifier, a single block, is both the MAC in the
+ * token (its first 16 bytes) and the digest in the record (the next 16): so that a forged token
+ * costs no call of a store, and that a record does not tell what its token looks like.
  *
  * A secret is replaced by putting a new one before it. What is new is made with the first; what the
  * others made is good while they are listed.
@@ -49,8 +50,8 @@ apr_status_t bs_keys_derive(bs_keys_t *keys, const bsession_bytes_t *secrets, in
 /** For a token with a new verifier: the digest that its record keeps, and, with keys, its MAC. */
 apr_status_t bs_token_issue(bs_token_t *token, const bs_keys_t *keys,
                             unsigned char digest[BS_DIGEST_SIZE]);
-/** For a token with a MAC: which of the secrets vouches for it, and the digest that its record keeps.
- *  APR_NOTFOUND: none does. */
+/** For a token with a MAC: which of the secrets vouches for it, and the digest that its record
+ *  keeps. APR_NOTFOUND: none does. */
 apr_status_t bs_token_prove(bs_token_t *token, const bs_keys_t *keys,
                             unsigned char digest[BS_DIGEST_SIZE]);
 

@@ -163,7 +163,8 @@ static apr_status_t status_of_state(const bs_session_t *s)
     return has_changes(s) ? APR_SUCCESS : APR_NOTFOUND;
 }
 
-/** ABSENT and RETIRED leave it to the next token. `*tied`: this one was good, and is another visitor's. */
+/** ABSENT and RETIRED leave it to the next token. `*tied`: this one was good, and is another
+ *  visitor's. */
 static void ask_for(bs_session_t *s, int which, int *tied)
 {
     bs_token_t *token = &s->presented[which];
@@ -171,7 +172,8 @@ static void ask_for(bs_session_t *s, int which, int *tied)
 
     if (status == APR_SUCCESS) {
         found(s, token);
-        s->cookie = BS_COOKIE_KEEP;     /* that of one before it is not deleted: it has the same name */
+        s->cookie = BS_COOKIE_KEEP;     /* that of one before it is not deleted: it has the same
+                                           name */
         if (s->terms.bind.kinds && !bs_binding_admits(s, &s->terms.bind)) {
             *tied = 1;
         }
@@ -329,8 +331,8 @@ apr_status_t bs_session_unset(bs_session_t *s, const char *key)
     return status;
 }
 
-/** An application that begins afresh does not log out who is logged in by a module of httpd: private
- *  keys stay. Where there are none, the one change says that nothing is to be left. */
+/** An application that begins afresh does not log out who is logged in by a module of httpd:
+ *  private keys stay. Where there are none, the one change says that nothing is to be left. */
 static void clear(bs_table_t *table)
 {
     int i, private = 0;

@@ -9,20 +9,20 @@
  *
  *     UNASKED ──load──> PRESENT    a record is there, and the token may open it
  *                       ABSENT     none: the first change that is saved creates one
- *                       RETIRED    the token was replaced by a login less than 30 s ago, or from time
- *                                  to time and its grace ended then: reads as empty; changes are
- *                                  dropped, unless this request logs in itself
+ *                       RETIRED    the token was replaced by a login less than 30 s ago, or from
+ *                                  time to time and its grace ended then: reads as empty; changes
+ *                                  are dropped, unless this request logs in itself
  *                       OUTAGE     could not be asked; stays so for this request
  *     PRESENT ──save──> GONE       another request destroyed it, or logged in: nothing of this
  *                                  request is kept, and no cookie is touched
  *     PRESENT ─destroy> ABSENT
  *
- * With terms.lock.on the load takes the session's lock, and a change takes it again where it was given
- * back; where that is in vain, `outage` is BSESSION_EBUSY, and all is as after an outage.
+ * With terms.lock.on the load takes the session's lock, and a change takes it again where it was
+ * given back; where that is in vain, `outage` is BSESSION_EBUSY, and all is as after an outage.
  *
- * WHO DECIDES WHAT. This file and session_save.c know when a record is made, kept or dropped. What an
- * outage does to the response, and when headers leave, is the hooks' business: they read `outage`,
- * and set `headers_gone`.
+ * WHO DECIDES WHAT. This file and session_save.c know when a record is made, kept or dropped. What
+ * an outage does to the response, and when headers leave, is the hooks' business: they read
+ * `outage`, and set `headers_gone`.
  */
 #ifndef BS_SESSION_H
 #define BS_SESSION_H
@@ -40,9 +40,9 @@ typedef enum {
 
 typedef enum { BS_COOKIE_KEEP, BS_COOKIE_SET, BS_COOKIE_DELETE } bs_cookie_due_t;
 
-/** A token and its digest, remembered from one request of a connection to the next, since to compute
- *  it is half of what a session costs. It tells no more than that: records are asked all the
- *  same. All zeros is its beginning; one thread at a time. */
+/** A token and its digest, remembered from one request of a connection to the next, since to
+ *  compute it is half of what a session costs. It tells no more than that: records are asked all
+ *  the same. All zeros is its beginning; one thread at a time. */
 typedef struct {
     int              filled;
     const bs_keys_t *keys;              /* that vouch for it, or NULL */
@@ -54,8 +54,8 @@ typedef struct {
  *  _UNKNOWN_TOKENS. It may change the session; a later save is needed then. */
 typedef void (bs_watch_t)(void *watcher, bs_event_t event);
 
-/** What the visitor shows of this kind; an address is its 4 or 16 bytes. It is empty where there is none, and
- *  lives as long as the session. */
+/** What the visitor shows of this kind; an address is its 4 or 16 bytes. It is empty where there is
+ *  none, and lives as long as the session. */
 typedef bsession_bytes_t (bs_shown_t)(void *visitor, bs_bind_kind_t kind);
 
 /** Of several cookies of our name this many are looked up. */
@@ -86,7 +86,8 @@ struct bs_session_t {
     bs_cookie_due_t    cookie;              /* what the response must say */
     int                had_record;          /* when the request came */
     bsession_bytes_t   named;               /* whose it is to be, while `naming` */
-    bs_entered_t      *entered;             /* in its owner's list, by a login of this request; or NULL */
+    bs_entered_t      *entered;             /* in its owner's list, by a login of this request; or
+                                               NULL */
     unsigned           rotating : 1;        /* the next save changes the token */
     unsigned           naming : 1;          /* the next save changes the owner: see set_user */
     unsigned           stale : 1;           /* a merge in place met somebody else's changes */
@@ -98,11 +99,13 @@ struct bs_session_t {
     unsigned           renewing : 1;        /* the next save replaces it, and a login does not */
     unsigned           kept_up : 1;         /* neither any more: tried, or this request has made the
                                                current token itself */
-    unsigned           detached : 1;        /* outside of requests: no visitor brings or gets a token */
+    unsigned           detached : 1;        /* outside of requests: no visitor brings or gets a
+                                               token */
     apr_time_t         came_at;             /* when it was loaded first */
     apr_time_t         used_at;             /* and last */
     unsigned           let_go : 1;          /* the lock was given back: no read takes it again */
-    unsigned           let_go_early : 1;    /* before the application: see bs_session_let_go_early */
+    unsigned           let_go_early : 1;    /* before the application: see
+                                               bs_session_let_go_early */
     unsigned           waited : 1;          /* in vain, for the lock, with a change */
     unsigned           gives_back : 1;      /* whatever happens, at the end of the pool */
     bs_lock_t          lock;                /* of this session, or of one that it had before */
@@ -185,9 +188,9 @@ apr_status_t  bs_session_lock(bs_session_t *s);
 apr_status_t  bs_session_unlock(bs_session_t *s);
 /** Gives the lock back, if there is one, and does not save. */
 apr_status_t  bs_session_let_go(bs_session_t *s, apr_time_t deadline);
-/** The same before an application that may answer past us, and so be the last that is heard of it. Where it
- *  changes something all the same, before headers leave, it has what others have not changed meanwhile, or
- *  BSESSION_EBUSY: it is as if it had kept the lock. */
+/** The same before an application that may answer past us, and so be the last that is heard of it.
+ *  Where it changes something all the same, before headers leave, it has what others have not
+ *  changed meanwhile, or BSESSION_EBUSY: it is as if it had kept the lock. */
 apr_status_t  bs_session_let_go_early(bs_session_t *s);
 /** The same when all is over: one short attempt, and none while the store is being left alone. */
 void          bs_session_let_go_shortly(bs_session_t *s);
@@ -209,11 +212,12 @@ void          bs_session_drop_changes(bs_session_t *s, apr_status_t status);
 /** Before a change: is there, or can there be, something to change? */
 apr_status_t  bs_session_may_change(bs_session_t *s);
 
-/** Looks a token up, unless no secret vouches for it. On success the session's home, record, meta and
- *  key are this token's, which knows its secret; otherwise they are untouched. BSESSION_EGONE: it was
- *  retired just now. */
+/** Looks a token up, unless no secret vouches for it. On success the session's home, record, meta
+ *  and key are this token's, which knows its secret; otherwise they are untouched. BSESSION_EGONE:
+ *  it was retired just now. */
 apr_status_t  bs_session_find(bs_session_t *s, bs_token_t *token, apr_time_t deadline);
-/** A save of what is still in the older store. APR_EMISMATCH: somebody was faster; find it again. */
+/** A save of what is still in the older store. APR_EMISMATCH: somebody was faster; find it
+ *  again. */
 apr_status_t  bs_session_move(bs_session_t *s, const bs_caller_t *caller, const bsession_save_t *wanted,
                               bsession_saved_t *saved);
 /** Without a change, a login or a longer life there is nothing to do. The deadline is not 0. */
@@ -222,7 +226,8 @@ apr_status_t  bs_session_update(bs_session_t *s, apr_time_t deadline);
 apr_status_t  bs_session_rebase(bs_session_t *s, apr_time_t deadline);
 /** Says in `noting` and `renewing` what timed rotation asks for, as the record is now. */
 void          bs_session_plan_upkeep(bs_session_t *s);
-/** While PRESENT, whoever has its lock: the record goes, and its cookie. To be told: bs_session_tell(). */
+/** While PRESENT, whoever has its lock: the record goes, and its cookie. To be told:
+ *  bs_session_tell(). */
 apr_status_t  bs_session_end(bs_session_t *s);
 /** The end of what this request's token may speak for, in both stores. */
 apr_status_t  bs_session_remove(bs_session_t *s, apr_time_t deadline);

@@ -70,7 +70,8 @@ static apr_status_t digest(const bs_session_t *s, sought_t *sought)
 }
 
 /** What the record says of this token: APR_SUCCESS, APR_NOTFOUND, BSESSION_EGONE (of a request that
- *  was under way when it ceased to be good). One that was let in stays in until somebody logs in. */
+ *  was under way when it ceased to be good). One that was let in stays in until somebody logs
+ *  in. */
 static apr_status_t judge(const bs_session_t *s, sought_t *sought)
 {
     const bs_meta_t *meta = &sought->meta;
@@ -149,10 +150,10 @@ static apr_status_t find_in(bs_session_t *s, bs_store_t *store, sought_t *sought
     return status == BSESSION_ECORRUPT ? corrupt(s, store, &sought->key) : status;
 }
 
-/* A move creates the record here before it removes it there. So what is in neither, when asked in this
- * order, may have moved in between; then it is here now. What is here is the session, also where it does
- * not know this token any more: of a move that nobody heard the end of an older one may be left there,
- * which knows it still. */
+/* A move creates the record here before it removes it there. So what is in neither, when asked in
+ * this order, may have moved in between; then it is here now. What is here is the session, also
+ * where it does not know this token any more: of a move that nobody heard the end of an older one
+ * may be left there, which knows it still. */
 apr_status_t bs_session_find(bs_session_t *s, bs_token_t *token, apr_time_t deadline)
 {
     sought_t sought;

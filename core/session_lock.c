@@ -7,8 +7,8 @@
  *
  * The fence: a save under a lock makes sure beforehand that the lease outlasts it, stores only on
  * the revision that was loaded, and where that is not current any more it looks whose the lease is.
- * So who was stopped for longer than the lease writes nothing; but for one that stops between the last
- * look and the save, while the next holder has not saved yet. Then the two are merged.
+ * So who was stopped for longer than the lease writes nothing; but for one that stops between the
+ * last look and the save, while the next holder has not saved yet. Then the two are merged.
  */
 
 #include "session.h"
@@ -214,8 +214,8 @@ void bs_session_lock_first(bs_session_t *s)
     }
 }
 
-/** Once it was waited for in vain, what else is changed does not wait as long again; while the answer can
- *  be a 503 it becomes one. */
+/** Once it was waited for in vain, what else is changed does not wait as long again; while the
+ *  answer can be a 503 it becomes one. */
 apr_status_t bs_session_lock_again(bs_session_t *s)
 {
     bs_lock_rule_t rule = rule_of(s);

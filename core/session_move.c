@@ -1,16 +1,16 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * Where a site changes its store, BSessionMigrateFrom names the older one, and here are the two things
- * that then concern both: a session moves when it is saved, and ends in both.
+ * Where a site changes its store, BSessionMigrateFrom names the older one, and here are the two
+ * things that then concern both: a session moves when it is saved, and ends in both.
  *
  * A move creates the record in the store in use, looks whether the older one still has what was
- * loaded, and removes that. Whoever looks a token up asks the store in use first, so from the creation
- * on that record is the one. Who ends a session removes it in the older store first, and then in the
- * one in use. So either the mover finds that it has ended, and takes back what he made; or it ended
- * after he had made that, and then the end comes here, too: no session comes back. What the removal
- * answers decides nothing: one whose answer was lost may have been done, and one that was sent again
- * may have met its own work. So no session is lost, either.
+ * loaded, and removes that. Whoever looks a token up asks the store in use first, so from the
+ * creation on that record is the one. Who ends a session removes it in the older store first, and
+ * then in the one in use. So either the mover finds that it has ended, and takes back what he made;
+ * or it ended after he had made that, and then the end comes here, too: no session comes back. What
+ * the removal answers decides nothing: one whose answer was lost may have been done, and one that
+ * was sent again may have met its own work. So no session is lost, either.
  */
 
 #include "session.h"
@@ -22,8 +22,9 @@ static apr_status_t take_back(const bs_session_t *s, const bs_caller_t *caller, 
     return bs_store_remove(s->terms.store, caller, &s->key, revision);
 }
 
-/** What we loaded is there no more. If it was ended, what we made goes, whatever others did to it; if
- *  somebody who knows of one store only has changed it there, only while nobody has built on it. */
+/** What we loaded is there no more. If it was ended, what we made goes, whatever others did to it;
+ *  if somebody who knows of one store only has changed it there, only while nobody has built on
+ *  it. */
 static apr_status_t give_up(const bs_session_t *s, const bs_caller_t *caller, apr_status_t because,
                             apr_uint64_t made)
 {
@@ -88,9 +89,9 @@ static apr_status_t remove_any(bs_store_t *store, const bs_session_t *s, const b
     return status == APR_NOTFOUND ? APR_SUCCESS : status;
 }
 
-/** First the older store, then the one in use: whoever finds it there meanwhile and moves it makes it
- *  where it still goes, or finds that it has gone. At the revision that this request may speak for, where
- *  it is: after another request's login it is no longer this one's to destroy. */
+/** First the older store, then the one in use: whoever finds it there meanwhile and moves it makes
+ *  it where it still goes, or finds that it has gone. At the revision that this request may speak
+ *  for, where it is: after another request's login it is no longer this one's to destroy. */
 static apr_status_t remove_once(const bs_session_t *s, const bs_caller_t *caller)
 {
     int moving = s->terms.older && s->home == s->terms.older;

@@ -1,12 +1,12 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * Whose a session is: its record's meta says so, and nothing else does; the list of users.h only leads
- * to it. Somebody is named by set_user, or by the key that BSessionUser names; either way the owner
- * changes with a save that also replaces the token, and with that key.
+ * Whose a session is: its record's meta says so, and nothing else does; the list of users.h only
+ * leads to it. Somebody is named by set_user, or by the key that BSessionUser names; either way the
+ * owner changes with a save that also replaces the token, and with that key.
  *
- * The entry comes before the save, and leaves after it. So a session that was ever acknowledged to be
- * somebody's is in his list; what a store has dropped of lists comes back when the sessions are
+ * The entry comes before the save, and leaves after it. So a session that was ever acknowledged to
+ * be somebody's is in his list; what a store has dropped of lists comes back when the sessions are
  * prolonged, each once in PERIOD of its life.
  */
 
@@ -63,7 +63,8 @@ bsession_bytes_t bs_session_next_owner(const bs_session_t *s)
         bsession_bytes_t before = s->state == BS_PRESENT
                                 ? value_of(&s->record.fields, s->terms.user.key) : nobody;
 
-        if (!bs_same_bytes(&now, &before)) {    /* at a place that does not name owners it may be any */
+        if (!bs_same_bytes(&now, &before)) {    /* at a place that does not name owners it may be
+                                                   any */
             return bs_owner_valid(now.data, now.len) ? now : nobody;
         }
     }

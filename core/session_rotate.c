@@ -1,7 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-/* Timed rotation in a request: a new token is made, the newest is known to have come, and an old one
- * that comes too late raises an alarm. rotation.h has the rules. */
+/* Timed rotation in a request: a new token is made, the newest is known to have come, and an old
+ * one that comes too late raises an alarm. rotation.h has the rules. */
 
 #include "session.h"
 
@@ -10,8 +10,9 @@
 
 /* ---- what becomes of the token ---- */
 
-/* A token that only an older secret vouches for is replaced at once. All is seen as of when the request
- * came: one that was under way when another one made a new token does not take that for lost. */
+/* A token that only an older secret vouches for is replaced at once. All is seen as of when the
+ * request came: one that was under way when another one made a new token does not take that for
+ * lost. */
 void bs_session_plan_upkeep(bs_session_t *s)
 {
     int current = s->standing == BS_IS_CURRENT, at_once = s->token.secret_index != 0;

@@ -158,8 +158,8 @@ static apr_time_t end_after_save(const bs_session_t *s, apr_time_t now)
     return end;
 }
 
-/** The token is replaced. After a login the old verifier is dead, and a change that was loaded under it
- *  is refused; after a timed one both stay good for a while. */
+/** The token is replaced. After a login the old verifier is dead, and a change that was loaded
+ *  under it is refused; after a timed one both stay good for a while. */
 static apr_status_t draft_rotation(draft_t *draft, const bs_session_t *s, apr_time_t now)
 {
     unsigned char fresh[BS_DIGEST_SIZE];
@@ -193,8 +193,8 @@ static apr_status_t draft_meta(draft_t *draft, const bs_session_t *s, apr_time_t
     return s->rotating || s->renewing ? draft_rotation(draft, s, now) : APR_SUCCESS;
 }
 
-/** What the response says of what was saved. Where the store has merged by itself, somebody else may
- *  have replaced the token meanwhile: then it is not told again. */
+/** What the response says of what was saved. Where the store has merged by itself, somebody else
+ *  may have replaced the token meanwhile: then it is not told again. */
 static void tell_cookie(bs_session_t *s, int made, int prolonged, apr_time_t deadline)
 {
     if (made) {

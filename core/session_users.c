@@ -5,9 +5,9 @@
  * a store may have dropped it, so where one can, the whole store is looked through as well. An end
  * that could not reach all is an outage, and never a success.
  *
- * Whoever has logged in before this began is ended: his entry is there, or his record is found. Of one
- * who is logging in meanwhile, who has entered himself and has not stored his session yet, the entry
- * stays, so that he is found the next time.
+ * Whoever has logged in before this began is ended: his entry is there, or his record is found. Of
+ * one who is logging in meanwhile, who has entered himself and has not stored his session yet, the
+ * entry stays, so that he is found the next time.
  */
 
 #include "session.h"
@@ -163,7 +163,8 @@ static apr_status_t end_in_store(const bs_user_call_t *call, bs_store_t *store, 
 
 /* ---- ending ---- */
 
-/** Where a store cannot be looked through, the lists were all there is: `listed` says what of them. */
+/** Where a store cannot be looked through, the lists were all there is: `listed` says what of
+ *  them. */
 static apr_status_t end_unlisted(const bs_user_call_t *call, search_t *search, apr_status_t listed,
                                  int *ended)
 {

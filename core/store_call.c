@@ -8,8 +8,8 @@
 #include "seal.h"
 
 #define NOTICE_EVERY APR_UINT64_C(60000000000)
-/* A sweep looks at some of the records, and then leaves the machine to others for a second; when it has
- * seen all of them it rests for a minute. In nanoseconds. */
+/* A sweep looks at some of the records, and then leaves the machine to others for a second; when it
+ * has seen all of them it rests for a minute. In nanoseconds. */
 #define SWEEP_SLICE  apr_time_from_msec(50)
 #define SWEEP_AGAIN  APR_UINT64_C(1000000000)
 #define SWEEP_REST   APR_UINT64_C(60000000000)
@@ -289,8 +289,8 @@ static apr_status_t view(void *baton, const bsession_key_t *key, const bsession_
     return viewing->status;
 }
 
-/** A record that cannot be opened is passed over. That nothing can be opened is an outage: who ends all
- *  sessions of a user must not take it for the end of the store. */
+/** A record that cannot be opened is passed over. That nothing can be opened is an outage: who ends
+ *  all sessions of a user must not take it for the end of the store. */
 static apr_status_t view_sealed(void *baton, const bsession_key_t *key, const bsession_record_t *record)
 {
     viewing_t *viewing = baton;
@@ -488,7 +488,7 @@ void bs_store_sweep_if_due(bs_store_t *store, const bs_caller_t *caller)
     }
     shortly.deadline = apr_time_now() + SWEEP_SLICE;
     if (!enter(&passage, store, BS_VERB_SWEEP, &shortly, NULL)) {
-        return;                                         /* the lease's end is as good a time as any */
+        return;                                       /* the lease's end is as good a time as any */
     }
     status = store->provider->sweep(store->backend, apr_time_now(), &passage.call);
     __atomic_store_n(&store->shared->sweep_due,

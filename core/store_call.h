@@ -30,7 +30,8 @@ typedef enum {
 
 typedef enum {
     BS_CREATED, BS_ROTATED, BS_DESTROYED,
-    BS_UNKNOWN_TOKENS,          /* of the right form, and nothing is there: expired, evicted, invented */
+    BS_UNKNOWN_TOKENS,          /* of the right form, and nothing is there: expired, evicted,
+                                   invented */
     BS_DROPPED_CHANGES, BS_RETIRED_TOKENS,
     BS_REUSED_TOKENS,           /* replaced from time to time, and copies of them came too late */
     BS_UNKNOWN_BESIDE,          /* unknown tokens beside one that was good, or had been */
@@ -61,8 +62,8 @@ typedef struct {
                                                            it has not succeeded since */
     apr_uint64_t noticed;                               /* when a notice was last logged */
     apr_uint64_t told[BS_TOLD_KINDS];                   /* since when, and how many warnings */
-    apr_uint64_t sweep_due;                             /* when the next is due, or the lease of the one
-                                                           that is at work ends */
+    apr_uint64_t sweep_due;                             /* when the next is due, or the lease of the
+                                                           one that is at work ends */
     int          warned_secure;                         /* a Secure cookie left without TLS, and the
                                                            log says so */
     int          scans;                                 /* 1 = it can scan, -1 = it cannot, 0 = it
@@ -84,8 +85,8 @@ typedef struct {
     void       *where;          /* for bs_log */
     apr_time_t  deadline;       /* 0 = the store's timeout= from now */
     unsigned    flags;
-    const bs_keys_t *seal;      /* records are sealed on their way in and opened on their way out; NULL:
-                                   they are plain */
+    const bs_keys_t *seal;      /* records are sealed on their way in and opened on their way out;
+                                   NULL: they are plain */
 } bs_caller_t;
 
 /** The store was not asked, since the breaker is open. An outage like any other. */
@@ -112,9 +113,9 @@ void         bs_store_load_many(bs_store_t *store, const bs_caller_t *caller,
                                 const bsession_key_t *keys, int n, bsession_record_t *records,
                                 apr_status_t *statuses);
 
-/** Some of the expired are dropped, for a bounded time, where the store does not do that by itself. It
- *  is due once a minute, and once a second while there is more to look at: for all children together,
- *  who may all call this as often as they like. */
+/** Some of the expired are dropped, for a bounded time, where the store does not do that by itself.
+ *  It is due once a minute, and once a second while there is more to look at: for all children
+ *  together, who may all call this as often as they like. */
 void         bs_store_sweep_if_due(bs_store_t *store, const bs_caller_t *caller);
 
 /** Before try number `tries` + 1 of what others were faster at: a random pause, of more and more
@@ -132,7 +133,8 @@ int          bs_store_is_open(const bs_store_t *store, const bsession_key_t *key
 
 void         bs_store_count(bs_store_t *store, bs_event_t event);
 
-/** The level of such a line: of each kind so many a minute are warnings, the rest is information. */
+/** The level of such a line: of each kind so many a minute are warnings, the rest is
+ *  information. */
 bs_level_t   bs_store_warning(bs_store_t *store, bs_told_t of);
 
 /* In store_conf.c. */

@@ -18,7 +18,8 @@
 /** BSessionRotate: the token is replaced from time to time. */
 typedef struct {
     apr_interval_time_t every;          /* 0 = Off */
-    apr_interval_time_t grace;          /* so long a replaced token is good, once the new one came */
+    apr_interval_time_t grace;          /* so long a replaced token is good, once the new one
+                                           came */
     int                 revoke;         /* one that comes later ends the session */
 } bs_rotate_rule_t;
 

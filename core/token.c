@@ -101,8 +101,8 @@ static apr_uint32_t read_group(const char *text)
            | value_of(text[2]) << 6 | value_of(text[3]);
 }
 
-/* Reads groups of four digits until this many are left. Each group stores a fourth byte, which the next
- * one overwrites: four are one store. */
+/* Reads groups of four digits until this many are left. Each group stores a fourth byte, which the
+ * next one overwrites: four are one store. */
 static apr_uint32_t read_groups(unsigned char *to, const char *text, const char *end)
 {
     apr_uint32_t bad = 0;

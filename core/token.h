@@ -4,10 +4,10 @@
  * @file token.h
  * @brief What a visitor's cookie holds: a selector (which record) and a verifier (may I).
  *
- * 16 random bytes each, from the operating system's generator, in base64url, 43 characters; where there
- * is a secret a MAC of 16 bytes follows (secret.h), which makes them 64. The selector is the record's
- * key; the record keeps the verifier's digest only, so that a stolen store opens nothing. What people
- * see of a session is the tag: 12 hex digits of the selector.
+ * 16 random bytes each, from the operating system's generator, in base64url, 43 characters; where
+ * there is a secret a MAC of 16 bytes follows (secret.h), which makes them 64. The selector is the
+ * record's key; the record keeps the verifier's digest only, so that a stolen store opens nothing.
+ * What people see of a session is the tag: 12 hex digits of the selector.
  */
 #ifndef BS_TOKEN_H
 #define BS_TOKEN_H
@@ -29,7 +29,8 @@ typedef struct {
     unsigned char verifier[BS_VERIFIER_SIZE];
     unsigned char mac[BS_MAC_SIZE]; /* zeros where it has none */
     unsigned char maced;            /* it has one */
-    unsigned char secret_index;     /* which secret vouches for it, once that is known: 0 = the newest */
+    unsigned char secret_index;     /* which secret vouches for it, once that is known: 0 = the
+                                       newest */
 } bs_token_t;
 
 /** New selector and verifier, and no MAC yet: see bs_token_issue(). Only a new verifier (rotation).

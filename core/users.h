@@ -4,22 +4,23 @@
  * @file users.h
  * @brief Whose sessions are which: for each user name of a realm one record that lists them.
  *
- *     key      'u', and 16 bytes of a hash of the realm and the name. With secrets it is a keyed one,
- *              and there is a place for each secret: what is written goes to the newest's, what others
- *              hold is moved there then, and what is looked for is looked for in all
+ *     key      'u', and 16 bytes of a hash of the realm and the name. With secrets it is a keyed
+ *              one, and there is a place for each secret: what is written goes to the newest's,
+ *              what others hold is moved there then, and what is looked for is looked for in all
  *     fields   the key of a session, 32 hex digits, and what is known of it: `since until by`, in
  *              microseconds since 1970
  *
- * A session is entered before it is stored, so that whoever ends all sessions of a user finds it. What
- * is listed may therefore be stored only a moment later, or never; and a session that ended by itself
- * is listed until somebody writes the list. So the sessions' own records decide, which have the name of
- * their owner, and this list only says where to look.
+ * A session is entered before it is stored, so that whoever ends all sessions of a user finds it.
+ * What is listed may therefore be stored only a moment later, or never; and a session that ended by
+ * itself is listed until somebody writes the list. So the sessions' own records decide, which have
+ * the name of their owner, and this list only says where to look.
  *
- * A list is written as a whole, at the revision at which it was read: two logins cannot both take the
- * last place. A store may drop a list, as it may drop all it keeps: sessions enter themselves again
- * now and then (session_owner.c).
+ * A list is written as a whole, at the revision at which it was read: two logins cannot both take
+ * the last place. A store may drop a list, as it may drop all it keeps: sessions enter themselves
+ * again now and then (session_owner.c).
  *
- * While a site changes its store, what the older one lists is moved as what older secrets' keys hold.
+ * While a site changes its store, what the older one lists is moved as what older secrets' keys
+ * hold.
  */
 #ifndef BS_USERS_H
 #define BS_USERS_H
@@ -54,8 +55,8 @@ typedef struct {
     int        count;               /* of all that are listed */
 } bs_entered_t;
 
-/** What the sessions' own records say of `count` entries: APR_SUCCESS: it is there, and this user's;
- *  APR_NOTFOUND; an outage. */
+/** What the sessions' own records say of `count` entries: APR_SUCCESS: it is there, and this
+ *  user's; APR_NOTFOUND; an outage. */
 typedef void (bs_look_t)(void *baton, const bs_owned_t *list, int count, apr_status_t *statuses);
 /** Ends a session, if it is there and this user's: as bs_look_t says. */
 typedef apr_status_t (bs_end_t)(void *baton, const bsession_key_t *key);
@@ -88,11 +89,11 @@ apr_status_t bs_user_name(bs_user_t *user, const bs_terms_t *terms, const bsessi
  *  nothing was changed. */
 apr_status_t bs_users_enter(const bs_user_t *user, const bs_owned_t *mine, int most,
                             bs_entered_t *entered);
-/** It was not stored, and will not be: what the login has changed in the list is undone, unless another
- *  one has entered the same session since. */
+/** It was not stored, and will not be: what the login has changed in the list is undone, unless
+ *  another one has entered the same session since. */
 apr_status_t bs_users_withdraw(const bs_user_t *user, const bs_entered_t *entered);
-/** The same for a session that is there already: written only where it is missing, or listed for less
- *  long. */
+/** The same for a session that is there already: written only where it is missing, or listed for
+ *  less long. */
 apr_status_t bs_users_assert(const bs_user_t *user, const bs_owned_t *mine);
 /** The session's entry goes; that it is not there is no failure. */
 apr_status_t bs_users_leave(const bs_user_t *user, const bsession_key_t *key);

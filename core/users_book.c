@@ -202,7 +202,8 @@ apr_status_t bs_book_write(const bs_book_t *book, const bs_user_t *user, int whi
     return status == APR_EEXIST || status == APR_NOTFOUND ? APR_EMISMATCH : status;
 }
 
-/* What stands in another place, and somebody wrote to meanwhile, stays: it is moved another time. */
+/* What stands in another place, and somebody wrote to meanwhile, stays: it is moved another
+ * time. */
 apr_status_t bs_book_write_all(const bs_book_t *book, const bs_user_t *user)
 {
     apr_status_t status = bs_book_write(book, user, 0);

@@ -178,7 +178,7 @@ static void name_owner_by(bs_session_t *s, const bs_user_rule_t *rule)
     if (known && strcmp(known, rule->key) == 0) {
         s->terms.user.key = known;
     }
-    else {                              /* as the cookie: a subrequest's .htaccess may have said it */
+    else {                            /* as the cookie: a subrequest's .htaccess may have said it */
         s->terms.user.key = apr_pstrdup(s->pool, rule->key);
     }
 }

@@ -7,8 +7,8 @@
  * A *visit* belongs to the initial request; its subrequests, internal redirects and error documents
  * find the same one. A *slot* is one session of the visit: one for each store and cookie name. The
  * first place of the configuration that opens a slot decides its cookie's attributes and its lives;
- * limits are those of the place that asked last; one place that denies on outages is enough, and what a
- * session must be tied to is what any of them says.
+ * limits are those of the place that asked last; one place that denies on outages is enough, and
+ * what a session must be tied to is what any of them says.
  * A *handle*, bsession_t, is a slot as one place sees it: read-only or not.
  */
 #ifndef BS_ATTACH_H

@@ -1,9 +1,10 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * The commit filter stands where content is set (AP_FTYPE_CONTENT_SET): before mod_cache, which would
- * otherwise keep cookies and write-back headers, and before mod_headers. Its first brigade, whatever it
- * holds, is the last moment before headers leave. At the end of the request what came later is saved.
+ * The commit filter stands where content is set (AP_FTYPE_CONTENT_SET): before mod_cache, which
+ * would otherwise keep cookies and write-back headers, and before mod_headers. Its first brigade,
+ * whatever it holds, is the last moment before headers leave. At the end of the request what came
+ * later is saved.
  */
 
 #include "commit.h"
@@ -51,9 +52,10 @@ int bs_refuse_early(request_rec *r)
 }
 
 /**
- * The response becomes one clean 503. Each step is needed: cookies of the application must not ride on
- * it (clear), ErrorDocument is skipped while r->status says that an error is being handled (HTTP_OK),
- * and a handler that ignores write errors would send the rest of its page behind it (swallow).
+ * The response becomes one clean 503. Each step is needed: cookies of the application must not ride
+ * on it (clear), ErrorDocument is skipped while r->status says that an error is being handled
+ * (HTTP_OK), and a handler that ignores write errors would send the rest of its page behind it
+ * (swallow).
  */
 static apr_status_t refuse(ap_filter_t *f, apr_bucket_brigade *bb)
 {

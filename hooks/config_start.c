@@ -77,8 +77,8 @@ typedef struct {
     apr_pool_t       *pconf;
 } opened_t;
 
-/** Whether this is httpd's orderly end. At a restart its children go on; also at one that fails, after which
- *  the parent ends and they do not. */
+/** Whether this is httpd's orderly end. At a restart its children go on; also at one that fails,
+ *  after which the parent ends and they do not. */
 static int is_the_end(void)
 {
     int state = AP_MPMQ_STARTING, generation = 0;
@@ -89,8 +89,8 @@ static int is_the_end(void)
            && (state == AP_MPMQ_STOPPING || generation == 0);
 }
 
-/** Before pconf goes, of which children have a copy. The MPM can still be asked, and the main server still has
- *  its error log. */
+/** Before pconf goes, of which children have a copy. The MPM can still be asked, and the main
+ *  server still has its error log. */
 static apr_status_t close_store(void *baton)
 {
     const opened_t *opened = baton;
@@ -257,5 +257,5 @@ void bs_register_config_hooks(apr_pool_t *p)
     (void)p;
     ap_hook_check_config(bs_check_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_post_config(post_config, NULL, NULL, APR_HOOK_FIRST);
-    ap_hook_child_init(child_init, NULL, NULL, APR_HOOK_REALLY_FIRST);   /* others may use a cache */
+    ap_hook_child_init(child_init, NULL, NULL, APR_HOOK_REALLY_FIRST);  /* others may use a cache */
 }

@@ -379,8 +379,8 @@ static void warn_of_shared_cookies(const bs_stores_t *stores, apr_pool_t *p)
     }
 }
 
-/** A directory, or a table in the database of mod_dbd: where a store's records lie. NULL: others may
- *  share it on purpose, or nobody can. */
+/** A directory, or a table in the database of mod_dbd: where a store's records lie. NULL: others
+ *  may share it on purpose, or nobody can. */
 static const char *place_of(const bs_store_conf_t *store, apr_pool_t *p)
 {
     char *rest = apr_pstrdup(p, store->definition ? store->definition : ""), *word;

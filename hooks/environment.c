@@ -304,7 +304,7 @@ int bs_environment_prepare(request_rec *r)
     if (bs_initials(r->headers_in) & BS_INITIAL('b')) {
         bs_drop_spoofed(r);             /* and what an earlier preparation gave */
     }
-    if (!visit) {                       /* the document of an early error has no session; nor a token */
+    if (!visit) {                   /* the document of an early error has no session; nor a token */
         hide_cookies(r, NULL);
         return 1;
     }

@@ -2,8 +2,8 @@
 
 /**
  * @file expressions.h
- * @brief The session where httpd's configuration asks for it: %{BSESSION:key} and bsession('key') in
- *        expressions, %{key}^BS and %{:tag}^BS in log formats.
+ * @brief The session where httpd's configuration asks for it: %{BSESSION:key} and bsession('key')
+ *        in expressions, %{key}^BS and %{:tag}^BS in log formats.
  */
 #ifndef BS_EXPRESSIONS_H
 #define BS_EXPRESSIONS_H

@@ -13,8 +13,8 @@
 
 APLOG_USE_MODULE(bsession);
 
-/* Part of the name under which the memory outlives a graceful restart: another layout of bs_guesses_t
- * must not find it. */
+/* Part of the name under which the memory outlives a graceful restart: another layout of
+ * bs_guesses_t must not find it. */
 #define LAYOUT 1
 
 static apr_status_t make(bs_guesses_t **made)

@@ -9,8 +9,8 @@
 
 #include "attach.h"
 
-/** In the parent, once the stores are open: the memory, which outlives graceful restarts. What is wrong is
- *  logged. */
+/** In the parent, once the stores are open: the memory, which outlives graceful restarts. What is
+ *  wrong is logged. */
 apr_status_t bs_guesses_open(bs_stores_t *stores, server_rec *s, apr_pool_t *pconf);
 
 /** None of the tokens that came with this request opens anything. */

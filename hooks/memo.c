@@ -6,8 +6,8 @@
 
 #include "http_config.h"
 
-/* Of a longer Cookie header nothing is remembered but the digest: most are shorter, and the memory is
- * taken for as long as the connection stays. */
+/* Of a longer Cookie header nothing is remembered but the digest: most are shorter, and the memory
+ * is taken for as long as the connection stays. */
 #define HEADER_MOST 512
 
 /* One thread at a time works for a connection. */

@@ -18,8 +18,8 @@
 
 APLOG_USE_MODULE(bsession);
 
-/* A program that has not printed its secret by then is ended, and httpd does not start; nor where only
- * what the program left behind has its output open, since that may still print some of it. */
+/* A program that has not printed its secret by then is ended, and httpd does not start; nor where
+ * only what the program left behind has its output open, since that may still print some of it. */
 #define EXEC_TIME  apr_time_from_sec(10)
 #define EXEC_KEPT  "mod_bsession:exec:"
 
@@ -95,9 +95,9 @@ static const char *read_file(bsession_bytes_t *secret, room_t room, const char *
 
 /* ---- exec: ----
  *
- * At a start httpd reads its configuration twice, and unloads this object in between: what a program
- * printed is kept for the second reading in the process's pool, and wiped there when it is taken. Lines
- * that name the same program share what it printed, until all is read. */
+ * At a start httpd reads its configuration twice, and unloads this object in between: what a
+ * program printed is kept for the second reading in the process's pool, and wiped there when it is
+ * taken. Lines that name the same program share what it printed, until all is read. */
 
 typedef struct kept_t kept_t;
 
@@ -239,7 +239,7 @@ static const char *run(bsession_bytes_t *secret, room_t room, const char *comman
     if (secret->len == sizeof(room_t)) {
         wrong = apr_psprintf(p, "printed more than %d bytes", BS_SOURCE_MAX);
     }
-    if (!wrong && status != APR_SUCCESS) {      /* what it has begun goes on, and may print the rest */
+    if (!wrong && status != APR_SUCCESS) {   /* what it has begun goes on, and may print the rest */
         wrong = apr_psprintf(p, "has ended, but something that it began has its output open after %d "
                              "seconds", (int)apr_time_sec(EXEC_TIME));
     }

@@ -2,7 +2,8 @@
 
 /**
  * @file secret_source.h
- * @brief Where a secret is kept: what BSessionSecret and the passwords of stores may say in its place.
+ * @brief Where a secret is kept: what BSessionSecret and the passwords of stores may say in its
+ *        place.
  *
  *     file:/path      a file; a relative path begins at ServerRoot
  *     env:NAME        a variable of httpd's own environment

@@ -1,8 +1,8 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-/* The sweep: by a thread of mod_watchdog in each child, of which whoever is first does what is due for
- * all of them, and also where there are no requests; or else, where there is no mod_watchdog, or the MPM
- * has no threads and the store can wait, by requests that have written. */
+/* The sweep: by a thread of mod_watchdog in each child, of which whoever is first does what is due
+ * for all of them, and also where there are no requests; or else, where there is no mod_watchdog,
+ * or the MPM has no threads and the store can wait, by requests that have written. */
 
 #include "sweep.h"
 
@@ -14,8 +14,8 @@
 /* A thread of our own: a database that has stopped must not keep others' work from being done. */
 #define WATCHDOG   "_bsession_"
 
-/* mod_watchdog's thread outlives the child's pool, and with that what stores keep in it. So the pool waits
- * for a sweep, which is short, and none begins after. */
+/* mod_watchdog's thread outlives the child's pool, and with that what stores keep in it. So the
+ * pool waits for a sweep, which is short, and none begins after. */
 #define DRAIN_TIME apr_time_from_sec(5)
 #define DRAIN_STEP apr_time_from_msec(2)
 

@@ -4,8 +4,9 @@
  * @file write_back_parse.h
  * @brief The value of a BSession-Set, -Unset, -Incr, -User, -Clear, -Rotate or -Destroy header.
  *
- * `k=v&k2=v2`, urlencoded; `+` is a space. Since CGI and proxies join repeated headers with commas, a raw
- * comma separates as `&` does, and white space around it does not count. APR only, for the fuzzers.
+ * `k=v&k2=v2`, urlencoded; `+` is a space. Since CGI and proxies join repeated headers with commas,
+ * a raw comma separates as `&` does, and white space around it does not count. APR only, for the
+ * fuzzers.
  */
 #ifndef BS_WRITE_BACK_PARSE_H
 #define BS_WRITE_BACK_PARSE_H

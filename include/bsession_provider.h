@@ -26,9 +26,10 @@
  *     APR_ENOSPC         one of *our* limits (max_bytes, max_fields, the largest record the store
  *                        takes); nothing was changed. A full disk or a full server is not this.
  *     BSESSION_ECORRUPT  something is there that is no record
- *     BSESSION_EFULL     the store answered, and takes nothing more for now: its disk or its memory is
- *                        full, or it is read-only. Nothing was changed. An outage of this call alone:
- *                        the circuit breaker does not count it, for what is there can be read.
+ *     BSESSION_EFULL     the store answered, and takes nothing more for now: its disk or its memory
+ *                        is full, or it is read-only. Nothing was changed. An outage of this call
+ *                        alone: the circuit breaker does not count it, for what is there can be
+ *                        read.
  *     APR_ENOTIMPL       the store has no such verb (scan)
  *     anything else      *unknown*: an outage. The store could not be asked, or did not answer, and
  *                        the core must not conclude anything, neither that the record is absent nor
@@ -37,8 +38,8 @@
  * A miss is an answer; an outage is not a miss. Never return APR_NOTFOUND because of a time-out.
  *
  * load, save, touch and remove are what sessions need, and PUT, scan, stats and load_many what the
- * cache does beside them. sweep drops what has ended: on time where httpd has mod_watchdog, and else
- * when requests write, which may be never.
+ * cache does beside them. sweep drops what has ended: on time where httpd has mod_watchdog, and
+ * else when requests write, which may be never.
  *
  * WHAT EVERY BACKEND PROMISES
  *
@@ -123,8 +124,9 @@ typedef struct {
     apr_time_t        expires;      /**< when its life ends; 0 = never */
     apr_uint64_t      revision;     /**< never 0; chosen by the core; another one with each save */
     apr_uint32_t      epoch;        /**< a merge made under another epoch is refused */
-    bsession_bytes_t  meta;         /**< the core's own; a backend only keeps it. 1,024 bytes at most
-                                         in a session, and 17,000 in the cache: its names and keys */
+    bsession_bytes_t  meta;         /**< the core's own; a backend only keeps it. 1,024 bytes at
+                                         most in a session, and 17,000 in the cache: its names and
+                                         keys */
     bsession_fields_t fields;
 } bsession_record_t;
 
@@ -151,19 +153,20 @@ typedef struct {
 
 typedef enum {
     BSESSION_CREATE = 1,            /**< APR_EEXIST if a live record is there */
-    BSESSION_MERGE,                 /**< apply `changes` to what is stored, in place, if the epoch is
-                                         record->epoch, and leave the meta that is there; or, where
-                                         the store cannot do that, store `record` if the stored
-                                         revision is `base`, and answer APR_EMISMATCH otherwise: the
-                                         core merges and asks again */
+    BSESSION_MERGE,                 /**< apply `changes` to what is stored, in place, if the epoch
+                                         is record->epoch, and leave the meta that is there; or,
+                                         where the store cannot do that, store `record` if the
+                                         stored revision is `base`, and answer APR_EMISMATCH
+                                         otherwise: the core merges and asks again */
     BSESSION_REPLACE,               /**< store `record` only if the stored revision is `base` */
     BSESSION_PUT                    /**< store `record` whatever is there: caches only */
 } bsession_save_mode_t;
 
 typedef struct {
     bsession_save_mode_t     mode;
-    apr_uint64_t             base;      /**< MERGE, REPLACE: the revision that was loaded; the stored
-                                             one becomes base + 1. CREATE, PUT: the revision to store */
+    apr_uint64_t             base;      /**< MERGE, REPLACE: the revision that was loaded; the
+                                             stored one becomes base + 1. CREATE, PUT: the revision
+                                             to store */
     const bsession_record_t *record;    /**< the whole record after the changes; its `revision` is
                                              not looked at, its `expires` may be BSESSION_KEEP */
     const bsession_change_t *changes;   /**< MERGE: what changed, to be applied in this order */
@@ -185,10 +188,10 @@ typedef struct {
     apr_time_t  deadline;               /**< wall clock; nothing blocks past it */
     apr_pool_t *pool;                   /**< what the call returns lives here */
     unsigned    flags;                  /**< BSESSION_DURABLE or 0 */
-    char        why[128];               /**< empty when called. On an outage what went wrong, for the
-                                             one log line; with APR_SUCCESS or APR_ENOSPC a notice for
-                                             the operator (logged once a minute at most), or left
-                                             empty */
+    char        why[128];               /**< empty when called. On an outage what went wrong, for
+                                             the one log line; with APR_SUCCESS or APR_ENOSPC a
+                                             notice for the operator (logged once a minute at most),
+                                             or left empty */
 } bsession_call_t;
 
 /** On a save or remove: answer only when the replicas that the store's options ask for have it. */
@@ -290,9 +293,9 @@ typedef struct {
     apr_status_t (*open)(bsession_backend_t *backend, apr_int64_t uid, apr_int64_t gid,
                          bsession_call_t *call);
 
-    /** Optional. The parent, when httpd ends in order and all its children have: what can still be done so
-     *  that the store is found as it was. Not called where httpd is killed: nothing that was acknowledged may
-     *  depend on it. Of all calls it alone may outlast its deadline. */
+    /** Optional. The parent, when httpd ends in order and all its children have: what can still be
+     *  done so that the store is found as it was. Not called where httpd is killed: nothing that
+     *  was acknowledged may depend on it. Of all calls it alone may outlast its deadline. */
     apr_status_t (*close)(bsession_backend_t *backend, bsession_call_t *call);
 
     /** Optional. Each child, before it serves: pools of connections, threads. */
@@ -331,18 +334,19 @@ typedef struct {
      *  circuit breaker. */
     unsigned     (*node_of)(bsession_backend_t *backend, const bsession_key_t *key);
 
-    /** Optional: drop some of the expired, until the deadline, which is near. Each call goes on where
-     *  the last one ended, in whatever process that was. APR_SUCCESS: all records were looked at, a
-     *  minute is time enough for the next; APR_INCOMPLETE: there are more. What one damaged record does
-     *  must not keep the others from being looked at. */
+    /** Optional: drop some of the expired, until the deadline, which is near. Each call goes on
+     *  where the last one ended, in whatever process that was. APR_SUCCESS: all records were looked
+     *  at, a minute is time enough for the next; APR_INCOMPLETE: there are more. What one damaged
+     *  record does must not keep the others from being looked at. */
     apr_status_t (*sweep)(bsession_backend_t *backend, apr_time_t now, bsession_call_t *call);
 
     /** Cheap; no I/O beyond one short question. */
     void         (*stats)(bsession_backend_t *backend, bsession_stats_t *stats,
                           bsession_call_t *call);
 
-    /** 1: what has ended makes way by itself for what needs its room, so that the sweep can wait for
-     *  requests that write. A process that has one thread is not given another one for it then. */
+    /** 1: what has ended makes way by itself for what needs its room, so that the sweep can wait
+     *  for requests that write. A process that has one thread is not given another one for it
+     *  then. */
     int           makes_way;
 } bsession_provider_t;
 

@@ -18,8 +18,8 @@
  * two requests that change different keys of one session at once both win. What is changed later,
  * while the body streams, is saved when the request ends.
  *
- * WHERE MEMORY IS. All that a call returns lives until the end of the client's request, and all that
- * a call is given is copied.
+ * WHERE MEMORY IS. All that a call returns lives until the end of the client's request, and all
+ * that a call is given is copied.
  *
  * THREADS. A session belongs to its request, and so to one thread at a time.
  */
@@ -57,15 +57,15 @@ typedef struct bsession_t bsession_t;
  *     APR_EEXIST       add: the key is there
  *     APR_NOTFOUND     save, touch: there is no record
  *     BSESSION_ELATE   the response's headers have left, and this would need a cookie
- *     BSESSION_EGONE   the session was destroyed in another request while this one ran, or its token
- *                      replaced by a login then or less than 30 s before, or the grace of one that
- *                      BSessionRotate replaced was over then; this one's changes are dropped, and its
- *                      answer touches no cookie. `set` and its like do not know
+ *     BSESSION_EGONE   the session was destroyed in another request while this one ran, or its
+ *                      token replaced by a login then or less than 30 s before, or the grace of one
+ *                      that BSessionRotate replaced was over then; this one's changes are dropped,
+ *                      and its answer touches no cookie. `set` and its like do not know
  *                      yet: `save` says so
- *     BSESSION_EBUSY   where the session is locked: another request has its lock, and did not give it
- *                      back within wait=; or this one had it for longer than lease=, and may write
- *                      nothing any more. The answer becomes a 503 while that is possible, but where
- *                      `lock` said so
+ *     BSESSION_EBUSY   where the session is locked: another request has its lock, and did not give
+ *                      it back within wait=; or this one had it for longer than lease=, and may
+ *                      write nothing any more. The answer becomes a 503 while that is possible, but
+ *                      where `lock` said so
  *     BSESSION_EMANY   save: the owner has as many sessions as BSessionUser max= deny allows; all
  *                      that was changed is dropped
  *     anything else    the store could not be asked, or did not answer: an outage
@@ -90,7 +90,8 @@ typedef int (bsession_each_t)(void *baton, const char *key, const char *value, a
 #define BSESSION_WAS_ROTATED   0x04u    /**< a new token was made, or will be with the save */
 #define BSESSION_WAS_DESTROYED 0x08u
 #define BSESSION_WAS_MISSING   0x10u    /**< a token came, and there was no session for it */
-#define BSESSION_WAS_ANSWERED  0x20u    /**< headers have left: what needs a cookie is BSESSION_ELATE */
+#define BSESSION_WAS_ANSWERED  0x20u    /**< headers have left: what needs a cookie is
+                                             BSESSION_ELATE */
 #define BSESSION_WAS_REPLACED  0x40u    /**< the token that came was good until a moment ago, when
                                              another request logged in, or its grace ended: changes
                                              are BSESSION_EGONE */
@@ -115,8 +116,8 @@ typedef struct bsession_cache_t bsession_cache_t;
 #define BSESSION_DEFAULT_LIFE  ((apr_interval_time_t)-1)    /**< what `cache` was given */
 
 /**
- * Keys are 1 to 128 bytes of UTF-8 without control characters, case-sensitive, and do not begin with
- * "_bs". Values are any bytes; one NUL that the length does not count always follows.
+ * Keys are 1 to 128 bytes of UTF-8 without control characters, case-sensitive, and do not begin
+ * with "_bs". Values are any bytes; one NUL that the length does not count always follows.
  */
 typedef struct {
     int        version;             /**< BSESSION_API_VERSION of the module that is loaded */
@@ -246,28 +247,29 @@ typedef struct {
      *  before; and gives the lock back, whatever the save returns. Without a lock: nothing. */
     apr_status_t (*unlock)(bsession_t *s);
 
-    /** Says whose session it is: 1 to 255 bytes of UTF-8 without control characters; NULL: nobody's.
-     *  Another owner is a login or a logout: the save that stores it replaces the token, too. The key
-     *  of BSessionUser does the same by itself. BSESSION_ELATE once headers have left. */
+    /** Says whose session it is: 1 to 255 bytes of UTF-8 without control characters; NULL:
+     *  nobody's. Another owner is a login or a logout: the save that stores it replaces the token,
+     *  too. The key of BSessionUser does the same by itself. BSESSION_ELATE once headers have
+     *  left. */
     apr_status_t (*set_user)(bsession_t *s, const char *name);
     /** Whose it is, or NULL. */
     const char  *(*user)(bsession_t *s);
 
-    /* The sessions of one user, in the store and realm of this session, which need not be his. `name`
-     * NULL: those of its owner, as it is stored; APR_NOTFOUND where it has none. */
+    /* The sessions of one user, in the store and realm of this session, which need not be his.
+     * `name` NULL: those of its owner, as it is stored; APR_NOTFOUND where it has none. */
     apr_status_t (*user_sessions)(bsession_t *s, const char *name, bsession_each_user_t *call,
                                   void *baton);
-    /* They end at once, whatever is under way in them. APR_SUCCESS: all that were stored when this was
-     * called have ended; after an outage some may have, and it can be called again. Where this session
-     * is one of them it is destroyed. */
+    /* They end at once, whatever is under way in them. APR_SUCCESS: all that were stored when this
+     * was called have ended; after an outage some may have, and it can be called again. Where this
+     * session is one of them it is destroyed. */
     /** The one with this tag; APR_NOTFOUND: he has none; APR_EINVAL: that is no tag. */
     apr_status_t (*revoke)(bsession_t *s, const char *name, const char *tag);
     /** All of them. */
     apr_status_t (*revoke_user)(bsession_t *s, const char *name);
     /** All but this one, of its owner: "log out everywhere else". */
     apr_status_t (*revoke_others)(bsession_t *s);
-    /** The key that BSessionUser names here, or NULL: for a login that is in no key of its own, and names
-     *  the owner by set_user where the site has asked for owners. */
+    /** The key that BSessionUser names here, or NULL: for a login that is in no key of its own, and
+     *  names the owner by set_user where the site has asked for owners. */
     const char  *(*user_key)(bsession_t *s);
 } bsession_api_t;
 
@@ -285,17 +287,17 @@ typedef struct {
 typedef void bsession_HOOK_bsession_created_t(bsession_t *s, struct request_rec *r);
 /** The token was replaced, and the new one is stored. */
 typedef void bsession_HOOK_bsession_rotated_t(bsession_t *s, struct request_rec *r);
-/** The record was removed: by `destroy`, or since its token may be stolen (BSessionRotate reuse=revoke,
- *  BSessionBind action=revoke); the table is empty already. Not of sessions that `revoke` and its like
- *  ended from another one. */
+/** The record was removed: by `destroy`, or since its token may be stolen (BSessionRotate
+ *  reuse=revoke, BSessionBind action=revoke); the table is empty already. Not of sessions that
+ *  `revoke` and its like ended from another one. */
 typedef void bsession_HOOK_bsession_destroyed_t(bsession_t *s, struct request_rec *r);
 /** A token came that has the right form, and there is no session for it: its time was over, the
  *  store had no room for it, or somebody made it up. Not of one that a login has just replaced. */
 typedef void bsession_HOOK_bsession_expired_t(bsession_t *s, struct request_rec *r);
-/** The answer of `r` is about to leave (or, a second time, the request is over), and what changed in
- *  the session is saved next: the last chance to put something there. 0: the answer says what is not
- *  so, such as a login that could not be stored; while that is possible it becomes a 503, whatever
- *  BSessionOnOutage says. Else 1. */
+/** The answer of `r` is about to leave (or, a second time, the request is over), and what changed
+ *  in the session is saved next: the last chance to put something there. 0: the answer says what is
+ *  not so, such as a login that could not be stored; while that is possible it becomes a 503,
+ *  whatever BSessionOnOutage says. Else 1. */
 typedef int bsession_HOOK_bsession_saving_t(struct request_rec *r);
 
 APR_DECLARE_OPTIONAL_FN(const bsession_api_t *, bsession_api_of_version, (int version));

@@ -1,8 +1,9 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-/* Run under valgrind: bytes that are secret are marked as undefined, and memcheck tells of each branch and
- * each address that depends on such a byte. A comparison in constant time has none, however much of what
- * is compared is alike; its outcome is one bit, at which who asked may branch. */
+/* Run under valgrind: bytes that are secret are marked as undefined, and memcheck tells of each
+ * branch and each address that depends on such a byte. A comparison in constant time has none,
+ * however much of what is compared is alike; its outcome is one bit, at which who asked may
+ * branch. */
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -92,7 +93,8 @@ static void texts(void)
     }
 }
 
-/* Each secret that is tried is one branch: whether it vouches. How much of the MAC was right is none. */
+/* Each secret that is tried is one branch: whether it vouches. How much of the MAC was right is
+ * none. */
 static void tokens(void)
 {
     static const unsigned char realm[BS_REALM_SIZE];

@@ -5,8 +5,8 @@
  * @brief The words the contract suite is written in: one store, and the five verbs said briefly.
  *
  * Every sentence of bsession_provider.h that a caller can see is tested here, against whichever
- * store the command line names, and once more with sealed records (contract_seal.c). A store that merges
- * in place and one that compares revisions both pass.
+ * store the command line names, and once more with sealed records (contract_seal.c). A store that
+ * merges in place and one that compares revisions both pass.
  */
 #ifndef BS_TEST_CONTRACT_H
 #define BS_TEST_CONTRACT_H

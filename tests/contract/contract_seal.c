@@ -1,7 +1,8 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-/* The suite runs a second time with a seal between it and the store: each store must keep sealed records as
- * it keeps others. And what somebody does to a sealed record in the store must be noticed. */
+/* The suite runs a second time with a seal between it and the store: each store must keep sealed
+ * records as it keeps others. And what somebody does to a sealed record in the store must be
+ * noticed. */
 
 #include "contract.h"
 

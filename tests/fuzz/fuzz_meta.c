@@ -1,7 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-/* What the core keeps in a record beside the session's keys. Any bytes: they are refused, or what was
- * read is written within its bounds, and read again as the same. */
+/* What the core keeps in a record beside the session's keys. Any bytes: they are refused, or what
+ * was read is written within its bounds, and read again as the same. */
 
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-/* What a Redis server may send. The first byte says in pieces of what size it comes, the rest is what
- * comes: it is no reply, or replies of which each reader makes a record, numbers, addresses or
+/* What a Redis server may send. The first byte says in pieces of what size it comes, the rest is
+ * what comes: it is no reply, or replies of which each reader makes a record, numbers, addresses or
  * nothing. */
 
 #include <string.h>

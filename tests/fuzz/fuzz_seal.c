@@ -1,8 +1,8 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-/* Sealed records. Any bytes where one should be: they are refused, and the record stays what it was. One that
- * was sealed and then changed in one place: refused, too. And any bytes that were truly sealed: they are
- * refused, or they are a record. */
+/* Sealed records. Any bytes where one should be: they are refused, and the record stays what it
+ * was. One that was sealed and then changed in one place: refused, too. And any bytes that were
+ * truly sealed: they are refused, or they are a record. */
 
 #include <string.h>
 
@@ -69,7 +69,8 @@ static void open_any(const uint8_t *data, size_t size)
     free((void *)value);
 }
 
-/* What these bytes say a session has in it, sealed: it opens, and with one bit changed it does not. */
+/* What these bytes say a session has in it, sealed: it opens, and with one bit changed it does
+ * not. */
 static void change_one(const uint8_t *data, size_t size)
 {
     bsession_field_t field = { { "k", 1 }, { (const char *)data, size } };

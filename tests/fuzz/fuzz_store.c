@@ -1,7 +1,8 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /* A BSessionStore line. The input's first line is the URL, each other one an option, `key=value`: a
- * store is made, or a sentence says what was expected. Nothing but that happens: create only parses. */
+ * store is made, or a sentence says what was expected. Nothing but that happens: create only
+ * parses. */
 
 #include <string.h>
 
@@ -90,8 +91,8 @@ static void create(const bsession_provider_t *provider, const char *url,
     }
 }
 
-/* As hooks/config_stores.c does it: the core's are taken, the rest is the backend's. 0 where a sentence
- * ends it. */
+/* As hooks/config_stores.c does it: the core's are taken, the rest is the backend's. 0 where a
+ * sentence ends it. */
 static int add_option(bs_store_t *store, bsession_options_t *options, bsession_option_t *list,
                       char *line)
 {

@@ -1,8 +1,8 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-/* What is urlencoded. Any bytes: encoded they are as long as was said, hold nothing that could end a
- * line, a pair or a name, and are decoded as they were. And any text: it is refused, or it is decoded
- * to bytes that come back from being encoded. */
+/* What is urlencoded. Any bytes: encoded they are as long as was said, hold nothing that could end
+ * a line, a pair or a name, and are decoded as they were. And any text: it is refused, or it is
+ * decoded to bytes that come back from being encoded. */
 
 #include <string.h>
 

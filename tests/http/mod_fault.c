@@ -1,9 +1,9 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * A third party's backend, for tests: `fault:<url of another store>` (or `swept:`) with the option control=FILE
- * does what the other store does, except where the file says otherwise. Built by apxs against the
- * installed headers, it proves that bsession_provider.h is all that a backend needs.
+ * A third party's backend, for tests: `fault:<url of another store>` (or `swept:`) with the option
+ * control=FILE does what the other store does, except where the file says otherwise. Built by apxs
+ * against the installed headers, it proves that bsession_provider.h is all that a backend needs.
  *
  * The control file is mapped by everybody; the test writes the first three numbers of a row:
  *

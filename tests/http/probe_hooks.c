@@ -1,11 +1,11 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * The same calls from other hooks than the handler, outside of requests, and what the optional hooks of
- * mod_bsession.h tell; see mod_probe.c.
+ * The same calls from other hooks than the handler, outside of requests, and what the optional
+ * hooks of mod_bsession.h tell; see mod_probe.c.
  *
- * The header `Probe-NAME: call&call` of a request runs calls in the hook NAME, and the response header of
- * that name says what came of them; in `close`, when the connection ends, the log does.
+ * The header `Probe-NAME: call&call` of a request runs calls in the hook NAME, and the response
+ * header of that name says what came of them; in `close`, when the connection ends, the log does.
  */
 #include <string.h>
 

@@ -37,8 +37,8 @@ void bed_answer(bs_verb_t verb, apr_status_t status, int times);
 void bed_lose_answers(bs_verb_t verb, int times);
 /** Once, before the next call of this verb. */
 void bed_before(bs_verb_t verb, void (*happen)(void));
-/** Sessions are kept in another store from now on, and what is there moves: BSessionMigrateFrom. Orders
- *  are for the next call to whichever of the two, and calls are counted together. */
+/** Sessions are kept in another store from now on, and what is there moves: BSessionMigrateFrom.
+ *  Orders are for the next call to whichever of the two, and calls are counted together. */
 void bed_change_store(void);
 /** MERGE is applied to what is stored, as Redis does it. */
 void bed_merge_in_place(void);

@@ -1,8 +1,8 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-/* What is the file store's own: its directory, and in the files beside this one what it finds there,
- * and the sweep. What every store must do is in tests/contract, and what killed processes and full
- * disks do to it in tests/fault. */
+/* What is the file store's own: its directory, and in the files beside this one what it finds
+ * there, and the sweep. What every store must do is in tests/contract, and what killed processes
+ * and full disks do to it in tests/fault. */
 
 #include "test_file.h"
 

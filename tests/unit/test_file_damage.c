@@ -136,7 +136,7 @@ typedef DIR *(lister_t)(int file);
 typedef struct dirent *(reader_t)(DIR *list);
 
 static int inheritable;                 /* a list was begun of what programs would inherit */
-static int entries_left = -1;           /* that can be read, before the disk fails; -1: it does not */
+static int entries_left = -1;         /* that can be read, before the disk fails; -1: it does not */
 
 /* In place of the C library's. */
 DIR *fdopendir(int file)

@@ -259,7 +259,7 @@ START_TEST(what_it_is_tied_to_is_written_and_read)
     ck_assert_int_eq(again.bound[BS_BIND_IP].is, 1);
     ck_assert_int_eq(memcmp(again.bound[BS_BIND_IP].bits, meta.bound[BS_BIND_IP].bits, 2), 0);
     ck_assert_int_eq(memcmp(again.bound[BS_BIND_IP].digest, expected + 5, BS_DIGEST_SIZE), 0);
-    memcpy(bytes + len, bytes + 33, sizeof(expected));          /* twice, of another length, of no kind */
+    memcpy(bytes + len, bytes + 33, sizeof(expected));    /* twice, of another length, of no kind */
     ck_assert_int_eq(read_meta(&again, bytes, len + sizeof(expected)), BSESSION_ECORRUPT);
     bytes[34] = 18;
     ck_assert_int_eq(read_meta(&again, bytes, len - 1), BSESSION_ECORRUPT);

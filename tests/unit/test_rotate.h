@@ -2,8 +2,8 @@
 
 /**
  * @file test_rotate.h
- * @brief What the test files of timed rotation share. A visit is a request that reads, to the moment
- *        when its answer leaves.
+ * @brief What the test files of timed rotation share. A visit is a request that reads, to the
+ *        moment when its answer leaves.
  */
 #ifndef BS_TEST_ROTATE_H
 #define BS_TEST_ROTATE_H

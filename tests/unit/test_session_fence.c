@@ -76,7 +76,7 @@ START_TEST(a_holder_that_slept_writes_nothing)
     bed_is(bs_session_save(s, 0), BSESSION_EBUSY);
     ck_assert_int_eq(bed_calls(BS_VERB_SAVE), saves + 1);   /* the renewal, in vain */
     lock_is_refused(s);
-    lock_increment(lock_other);                                       /* the new holder is not disturbed */
+    lock_increment(lock_other);                                /* the new holder is not disturbed */
     lock_finish(lock_other);
     ck_assert_str_eq(bed_value(&lock_token, "n"), "6");
 }
@@ -108,7 +108,7 @@ START_TEST(who_lost_it_destroys_nothing)
     ck_assert_int_eq(bed_calls(BS_VERB_REMOVE), 1);         /* lease_ends() */
     lock_is_refused(s);
 
-    s = lock_other;                                              /* and so, where the save shows it */
+    s = lock_other;                                            /* and so, where the save shows it */
     lock_lease_is_anothers();
     lock_save_unlocked();
     bed_is(bs_session_destroy(s), BSESSION_EBUSY);
@@ -144,8 +144,9 @@ END_TEST
 
 /* ---- what a store may do ---- */
 
-/* Each verb at each step of a request fails once, done or not: it is an outage or it is as if nothing
- * had been, and never a wrong number. At the end of the pool nobody is locked out for longer. */
+/* Each verb at each step of a request fails once, done or not: it is an outage or it is as if
+ * nothing had been, and never a wrong number. At the end of the pool nobody is locked out for
+ * longer. */
 static void fails_at(bs_verb_t verb, int step, int done)
 {
     apr_pool_t *mine;

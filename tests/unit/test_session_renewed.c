@@ -1,7 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-/* Timed rotation where answers are lost or late, requests come at once, or the store does not do it:
- * nobody is logged out. */
+/* Timed rotation where answers are lost or late, requests come at once, or the store does not do
+ * it: nobody is logged out. */
 
 #include "test_rotate.h"
 

@@ -161,7 +161,8 @@ START_TEST(where_that_is_asked_for_the_session_ends)
 }
 END_TEST
 
-/* As any end: its owner's list, which is a record too, does not keep it, and who listens hears of it. */
+/* As any end: its owner's list, which is a record too, does not keep it, and who listens hears of
+ * it. */
 START_TEST(it_ends_for_its_owner_too)
 {
     bs_session_t *s = bed_request(&token);

@@ -190,7 +190,7 @@ START_TEST(an_answer_is_rotated_once)
     rotate_answer(s);
     ck_assert_int_eq(bed_calls(BS_VERB_SAVE), saves + 1);
     ck_assert_uint_eq(bed_events(BS_ROTATED), 1);
-    ck_assert(bed_stored(&rotate_first)->meta.aside[0].open);  /* its own save is no visit with it */
+    ck_assert(bed_stored(&rotate_first)->meta.aside[0].open); /* its own save is no visit with it */
     ck_assert_str_eq(bed_value(&rotate_first, "b"), "2");
 }
 END_TEST

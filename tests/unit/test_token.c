@@ -220,8 +220,8 @@ static void count_bytes(int seen[32][256], const bs_token_t *token)
     }
 }
 
-/* Of 1,000,000 tosses of a coin half come up, give or take 500; 4,000 more or less are not seen once in
- * a thousand million million tries. */
+/* Of 1,000,000 tosses of a coin half come up, give or take 500; 4,000 more or less are not seen
+ * once in a thousand million million tries. */
 static void each_bit_is_a_toss_of_a_coin(int seen[32][256])
 {
     int i, value, bit;
@@ -239,8 +239,8 @@ static void each_bit_is_a_toss_of_a_coin(int seen[32][256])
     }
 }
 
-/* Half of a selector and half of a verifier stand for each token, all in one heap: neither may repeat the
- * other either. */
+/* Half of a selector and half of a verifier stand for each token, all in one heap: neither may
+ * repeat the other either. */
 START_TEST(a_million_tokens_are_all_different)
 {
     static int seen[32][256];

@@ -195,8 +195,8 @@ static apr_status_t disarm(apr_status_t status)
     return status;
 }
 
-/** `test` is run once for each call that is made between arm() and disarm(), which fails then; and once
- *  more. */
+/** `test` is run once for each call that is made between arm() and disarm(), which fails then; and
+ *  once more. */
 static void fail_each(void (*test)(int n, const char *name))
 {
     static void (*const ways[])(void) = { refuse, lose };

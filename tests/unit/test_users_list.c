@@ -1,6 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-/* The list of a user's sessions: what stays in it, what leaves it, where it is, and when it is lost. */
+/* The list of a user's sessions: what stays in it, what leaves it, where it is, and when it is
+ * lost. */
 
 #include "test_users.h"
 

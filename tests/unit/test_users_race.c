@@ -194,7 +194,8 @@ START_TEST(two_owners_of_one_session)
 }
 END_TEST
 
-/* Of one session that the same user enters twice, what is left is the entry of the one who stored it. */
+/* Of one session that the same user enters twice, what is left is the entry of the one who stored
+ * it. */
 static void two_of_one(void)
 {
     shared = bed_session("a", "1", NULL);
