@@ -173,7 +173,8 @@ static apr_status_t find_room(const bs_user_t *user, bs_book_t *book, const bses
 
 /* ---- one session ---- */
 
-/** Clocks of several servers differ: what counts is who came after whom. */
+/** Clocks of several servers differ: what counts is who came after whom. Behind the last moment
+ *  that a list can hold nobody comes. */
 static apr_time_t after_all(const bs_book_t *book, apr_time_t since)
 {
     int i;
@@ -183,7 +184,7 @@ static apr_time_t after_all(const bs_book_t *book, apr_time_t since)
             since = book->owned.list[i].since + 1;
         }
     }
-    return since;
+    return since < BS_OWNED_TIME_MOST ? since : BS_OWNED_TIME_MOST;
 }
 
 /** Both are copies: the book does not last. */

@@ -81,9 +81,6 @@ static int read_key(bsession_key_t *key, const bsession_bytes_t *name)
     return 1;
 }
 
-/* To it any span that there is may be added. */
-#define TIME_MOST (APR_INT64_MAX / 2)
-
 /** What no version of this file wrote is as good as not there. */
 static int read_entry(bs_owned_t *entry, const bsession_field_t *field)
 {
@@ -96,7 +93,7 @@ static int read_entry(bs_owned_t *entry, const bsession_field_t *field)
         const char *to = i < 2 ? space : end;
 
         if (!to || !bs_number_parse(times[i], from, (apr_size_t)(to - from)) || *times[i] < 0
-            || *times[i] > TIME_MOST) {
+            || *times[i] > BS_OWNED_TIME_MOST) {
             return 0;
         }
         from = to + (i < 2);
@@ -124,18 +121,21 @@ apr_status_t bs_book_read(bs_book_t *book, const bs_user_t *user, int which)
     bsession_record_t record;
     apr_time_t now = apr_time_now();
     apr_status_t status = bs_store_load(place->store, &user->caller, &place->key, &record);
-    int i, alone = book->owned.count == 0;      /* in one record no name occurs twice */
+    int i;
 
     book->revisions[which] = 0;
     if (status != APR_SUCCESS) {
         return status == APR_NOTFOUND ? APR_SUCCESS : status;
+    }
+    if (!record.revision) {
+        return BSESSION_ECORRUPT;       /* at which nothing could take its place */
     }
     book->revisions[which] = record.revision;
     for (i = 0; i < record.fields.count; i++) {
         bs_owned_t entry;
 
         if (read_entry(&entry, &record.fields.list[i]) && !has_run_out(&entry, now)
-            && (alone || !bs_book_find(book, &entry.key))) {
+            && !bs_book_find(book, &entry.key)) {
             add(book, &entry, user->caller.pool);
         }
     }

@@ -16,7 +16,11 @@ typedef struct {
     apr_uint64_t    revisions[BS_USER_PLACES_MAX];  /* 0: there is none */
 } bs_book_t;
 
-/** Adds what is in one of the user's places and has not run out. */
+/* Of any time in a list: to it any span that there is may be added. */
+#define BS_OWNED_TIME_MOST (APR_INT64_MAX / 2)
+
+/** Adds what is in one of the user's places and has not run out. Of one session, whatever a store
+ *  hands out, there is one entry. */
 apr_status_t bs_book_read(bs_book_t *book, const bs_user_t *user, int which);
 /** What is in all of them. */
 apr_status_t bs_book_read_all(bs_book_t *book, const bs_user_t *user);
