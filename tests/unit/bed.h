@@ -28,8 +28,14 @@ extern bs_store_shared_t bed_shared;
 /** Fixtures; `pool` of suites.h is there as well. */
 void bed_setup(void);
 void bed_teardown(void);
+/** Sessions are kept in another store from now on, and what is there moves: BSessionMigrateFrom.
+ *  Orders are for the next call to whichever of the two, and calls are counted together. */
+void bed_change_store(void);
 
-/* ---- what the provider does, and was asked ---- */
+/* ---- what the provider does, and was asked: bed_provider.c ---- */
+
+/** As if nothing had been ordered yet. */
+const bsession_provider_t *bed_provider(void);
 
 /** The next calls of this verb are not done, and answer this. */
 void bed_answer(bs_verb_t verb, apr_status_t status, int times);
@@ -37,9 +43,6 @@ void bed_answer(bs_verb_t verb, apr_status_t status, int times);
 void bed_lose_answers(bs_verb_t verb, int times);
 /** Once, before the next call of this verb. */
 void bed_before(bs_verb_t verb, void (*happen)(void));
-/** Sessions are kept in another store from now on, and what is there moves: BSessionMigrateFrom.
- *  Orders are for the next call to whichever of the two, and calls are counted together. */
-void bed_change_store(void);
 /** MERGE is applied to what is stored, as Redis does it. */
 void bed_merge_in_place(void);
 /** The store loads many at once; a call of it counts as one load. */
@@ -50,9 +53,7 @@ void bed_notice(const char *notice);
 int  bed_calls(bs_verb_t verb);
 int  bed_all_calls(void);
 /** Of the last call, by the wall clock; 0 = none was made. */
-apr_time_t   bed_deadline(void);
-apr_uint64_t bed_records(void);
-apr_uint64_t bed_events(bs_event_t event);
+apr_time_t bed_deadline(void);
 
 /* ---- what was logged ---- */
 
@@ -67,6 +68,9 @@ typedef struct {
     bs_meta_t         meta;
 } bed_stored_t;
 
+apr_uint64_t  bed_records(void);
+/** That were counted. */
+apr_uint64_t  bed_events(bs_event_t event);
 /** NULL where nothing live is. */
 bed_stored_t *bed_stored(const bs_token_t *token);
 bed_stored_t *bed_stored_in(const bs_store_t *store, const bs_token_t *token);
