@@ -2,9 +2,10 @@
 
 /* mod_bsession_dbd.so: httpd's side of the SQL store, whose connections are mod_dbd's. */
 
-#include <stdlib.h>
+#include <string.h>
 #include <strings.h>
 
+#include <apr_lib.h>
 #include <apr_strings.h>
 
 #include "httpd.h"
@@ -39,6 +40,20 @@ static const char *main_server_says(const char *directive, apr_pool_t *pool)
     return args ? ap_getword_conf(pool, &args) : NULL;
 }
 
+/* 0 where it is no number; mod_dbd refuses to start over that. */
+static int number_of(const char *text)
+{
+    int number = 0;
+
+    if (strlen(text) > 9) {
+        return 0;
+    }
+    for (; apr_isdigit(*text); text++) {
+        number = number * 10 + (*text - '0');
+    }
+    return *text ? 0 : number;
+}
+
 static int source_most(void)
 {
     const char *most;
@@ -47,7 +62,7 @@ static int source_most(void)
 
     if (apr_pool_create(&pool, NULL) == APR_SUCCESS) {
         most = main_server_says("DBDMax", pool);
-        number = most ? atoi(most) : 0;
+        number = most ? number_of(most) : 0;
         apr_pool_destroy(pool);
     }
     return number > 0 ? number : MOST_OF_MOD_DBD;

@@ -2,8 +2,6 @@
 
 #include "redis_cluster.h"
 
-#include <stdlib.h>
-
 #include <apr_strings.h>
 
 /* ------------------------------------------------------------------ slots */
@@ -129,18 +127,21 @@ apr_status_t redis_cluster_look(const redis_conf_t *conf, const apr_array_header
 int redis_cluster_redirection(const char *text, const redis_address_t *from, redis_address_t *to,
                               apr_pool_t *pool)
 {
-    const char *number = strchr(text, ' ');
-    const char *host = number ? strchr(number + 1, ' ') : NULL;
-    const char *colon = host ? strrchr(host, ':') : NULL;
-    long slot = number ? strtol(number, NULL, 10) : -1;
-    long port = colon ? strtol(colon + 1, NULL, 10) : 0;
+    char *number = strchr(apr_pstrdup(pool, text), ' ');
+    char *host = number ? strchr(number + 1, ' ') : NULL;
+    char *colon = host ? strrchr(host, ':') : NULL;
+    int slot, port;
 
-    if (slot < 0 || slot >= REDIS_SLOTS || port < 1 || port > 65535 || host[1] == '?') {
+    if (!colon) {
         return -1;
     }
-    host++;
+    *host++ = *colon++ = '\0';
+    if (!redis_conf_number(&slot, number + 1, 0, REDIS_SLOTS - 1)
+        || !redis_conf_number(&port, colon, 1, 65535) || *host == '?') {
+        return -1;
+    }
     memset(to, 0, sizeof *to);
-    to->host = colon > host ? apr_pstrmemdup(pool, host, (apr_size_t)(colon - host)) : from->host;
+    to->host = *host ? host : from->host;
     to->port = (apr_port_t)port;
-    return (int)slot;
+    return slot;
 }

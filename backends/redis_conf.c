@@ -52,7 +52,7 @@ static int conf_decode(char *text)
     return 1;
 }
 
-static int conf_number(int *number, const char *text, int low, int high)
+int redis_conf_number(int *number, const char *text, int low, int high)
 {
     char *end;
     long value;
@@ -113,7 +113,7 @@ static int conf_address(redis_address_t *address, char *text, apr_port_t standar
         *port++ = '\0';
     }
     address->host = text;
-    if (!*text || text[strcspn(text, " ?#[]")] || (port && !conf_number(&number, port, 1, 65535))) {
+    if (!*text || text[strcspn(text, " ?#[]")] || (port && !redis_conf_number(&number, port, 1, 65535))) {
         return 0;
     }
     address->port = (apr_port_t)number;
@@ -128,7 +128,7 @@ static const char *conf_hosts(redis_conf_t *conf, char *text, apr_pool_t *pconf)
 
     if (slash) {
         *slash++ = '\0';
-        if (*slash && !conf_number(&conf->login.db, slash, 0, 1000000)) {
+        if (*slash && !redis_conf_number(&conf->login.db, slash, 0, 1000000)) {
             return "behind the host's / stands the number of a database, such as /0; a / in a "
                    "password is written %2F";
         }
@@ -163,7 +163,7 @@ static const char *conf_socket(redis_conf_t *conf, char *path, apr_pool_t *pconf
 
     if (db) {
         *db++ = '\0';
-        if (!conf_number(&conf->login.db, db, 0, 1000000)) {
+        if (!redis_conf_number(&conf->login.db, db, 0, 1000000)) {
             return "behind the socket's ? stands the number of a database, such as "
                    "redis+unix:/run/redis.sock?1";
         }
@@ -227,7 +227,7 @@ static const char *conf_count(int *count, const conf_words_t *words, const char 
 {
     const char *text = conf_option(words, name);
 
-    if (!text || conf_number(count, text, low, high)) {
+    if (!text || redis_conf_number(count, text, low, high)) {
         return NULL;
     }
     return apr_psprintf(words->pconf, "%s=%s: expected a number from %d to %d", name, text, low,

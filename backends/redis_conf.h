@@ -47,4 +47,7 @@ const char *redis_conf_try(const redis_conf_t *conf, apr_pool_t *pconf);
 /** Makes the TLS context where one is wanted: reads the files, as whoever starts httpd. */
 apr_status_t redis_conf_open(redis_conf_t *conf, bsession_call_t *call);
 
+/** Whether the text is a number from `low`, 0 at least, to `high`, and nothing else. */
+int redis_conf_number(int *number, const char *text, int low, int high);
+
 #endif

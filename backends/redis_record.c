@@ -14,9 +14,7 @@ typedef struct {
     int epoch, size;
 } read_own_t;
 
-/** A decimal number, as we write it; 0 where it is none: what is compared as text must not be read
- *  as another number's. */
-static int read_number(apr_uint64_t *number, const redisReply *text, apr_uint64_t most)
+int redis_number_read(apr_uint64_t *number, const redisReply *text, apr_uint64_t most)
 {
     const char *digit = text->str;
 
@@ -50,15 +48,15 @@ static int read_own(bsession_record_t *record, read_own_t *own, const redisReply
         record->meta.len = (apr_size_t)value->len;
     }
     else if (is_word(name, "_bs.rev")) {
-        return read_number(&record->revision, value, REVISION_MOST);
+        return redis_number_read(&record->revision, value, REVISION_MOST);
     }
     else if (is_word(name, "_bs.epoch")) {
-        own->epoch = read_number(&number, value, APR_UINT32_MAX);
+        own->epoch = redis_number_read(&number, value, APR_UINT32_MAX);
         record->epoch = (apr_uint32_t)number;
         return own->epoch;
     }
     else if (is_word(name, "_bs.size")) {
-        own->size = read_number(&number, value, APR_INT64_MAX);
+        own->size = redis_number_read(&number, value, APR_INT64_MAX);
         return own->size;
     }
     return 1;                           /* what a later version may add */
@@ -137,7 +135,7 @@ apr_status_t redis_merged_read(bsession_saved_t *saved, const bsession_save_t *s
                                const redisReply *reply, bsession_call_t *call)
 {
     saved->incr = apr_pcalloc(call->pool, (save->nchanges + 1) * sizeof *saved->incr);
-    if (reply->elements < 2 || !read_number(&saved->revision, reply->element[1], REVISION_MOST)
+    if (reply->elements < 2 || !redis_number_read(&saved->revision, reply->element[1], REVISION_MOST)
         || !read_numbers(saved, save, reply)) {
         apr_cpystrn(call->why, "the answer of a script is not one of ours", sizeof call->why);
         return APR_EGENERAL;

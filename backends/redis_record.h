@@ -11,6 +11,10 @@
 
 #include "bsession_provider.h"
 
+/** A decimal number up to `most`, as Redis and we write it; 0 where it is none: what is compared as text
+ *  must not be read as another number's. */
+int          redis_number_read(apr_uint64_t *number, const redisReply *text, apr_uint64_t most);
+
 /** The replies to HGETALL and PTTL. APR_NOTFOUND, BSESSION_ECORRUPT. */
 apr_status_t redis_record_read(bsession_record_t *record, const redisReply *all,
                                const redisReply *left, apr_pool_t *pool);

@@ -284,6 +284,7 @@ static apr_status_t scan_node(bsession_backend_t *backend, char space, redis_nod
     redis_command_t command = { words, 6 };
     redis_question_t question = { .commands = &command, .ncommands = 1, .reads = 1, .again = 1 };
     redisReply *reply;
+    apr_uint64_t next;
     apr_status_t status = redis_ask_node(redis_topology_of(backend, call), node, &question, &reply,
                                          call);
 
@@ -291,14 +292,14 @@ static apr_status_t scan_node(bsession_backend_t *backend, char space, redis_nod
         return status;
     }
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2
-        || reply->element[0]->type != REDIS_REPLY_STRING
+        || !redis_number_read(&next, reply->element[0], APR_UINT64_MAX)
         || reply->element[1]->type != REDIS_REPLY_ARRAY) {
         return APR_EGENERAL;
     }
     status = show(reply->element[1], backend, node, visit, baton, call);
     if (status == APR_SUCCESS) {
-        cursor->at[0] = strtoull(reply->element[0]->str, NULL, 10);
-        cursor->at[1] += cursor->at[0] == 0;
+        cursor->at[0] = next;
+        cursor->at[1] += next == 0;
     }
     return status;
 }

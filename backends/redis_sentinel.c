@@ -2,8 +2,6 @@
 
 #include "redis_sentinel.h"
 
-#include <stdlib.h>
-
 #include <apr_strings.h>
 
 apr_status_t redis_sentinel_read(const redis_conf_t *conf, const redis_address_t *sentinel,
@@ -25,11 +23,15 @@ apr_status_t redis_sentinel_read(const redis_conf_t *conf, const redis_address_t
                      conf->service);
         return APR_EGENERAL;
     }
-    port = atoi(reply->element[1]->str);
+    if (!redis_conf_number(&port, reply->element[1]->str, 1, 65535)) {
+        apr_snprintf(call->why, sizeof call->why, "Sentinel %s says no port of the master '%.40s'",
+                     name, conf->service);
+        return APR_EGENERAL;
+    }
     memset(master, 0, sizeof *master);
     master->host = apr_pstrdup(call->pool, reply->element[0]->str);
     master->port = (apr_port_t)port;
-    return port > 0 && port < 65536 ? APR_SUCCESS : APR_EGENERAL;
+    return APR_SUCCESS;
 }
 
 static apr_status_t sentinel_ask(const redis_conf_t *conf, const redis_address_t *sentinel,

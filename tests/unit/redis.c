@@ -110,7 +110,9 @@ START_TEST(a_redirection_that_says_nothing)
     static const char *const said[] = {
         "MOVED", "MOVED ", "MOVED 5", "MOVED 5 ", "MOVED 5 host", "MOVED 5 host:", "MOVED 5 host:0",
         "MOVED 5 host:65536", "MOVED 5 host:-1", "MOVED -1 host:1", "MOVED 16384 host:1",
-        "MOVED 5 ?:6379", "MOVED 99999999999999999999 host:1", "MOVED 5 host:99999999999999999999"
+        "MOVED 5 ?:6379", "MOVED 5x host:1", "MOVED x host:1", "MOVED  5 host:1", "MOVED +5 host:1",
+        "MOVED 5 host:1x", "MOVED 5 host: 1", "MOVED 5 host:+1", "MOVED 0x5 host:1",
+        "MOVED 99999999999999999999 host:1", "MOVED 5 host:99999999999999999999"
     };
     redis_address_t from = at("10.0.0.1", 7000), to;
     apr_size_t i;

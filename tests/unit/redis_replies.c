@@ -1,10 +1,11 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-/* What a record is, of all that a server may answer. */
+/* What is a record, or a master, of all that a server may answer. */
 
 #include "redis_unit.h"
 
 #include "redis_record.h"
+#include "redis_sentinel.h"
 
 #define BS    "$3\r\n_bs\r\n$1\r\nm\r\n"
 #define REV   "$7\r\n_bs.rev\r\n$2\r\n17\r\n"
@@ -71,7 +72,49 @@ START_TEST(a_record_is_what_we_wrote)
 }
 END_TEST
 
+static apr_status_t master_from(const char *text, redis_address_t *master, bsession_call_t *call)
+{
+    redisReader *reader = redisReaderCreate();
+    redis_address_t sentinel = at("10.0.0.9", 26379);
+    void *reply = NULL;
+    apr_status_t status;
+
+    redisReaderFeed(reader, text, strlen(text));
+    ck_assert_int_eq(redisReaderGetReply(reader, &reply), REDIS_OK);
+    ck_assert_ptr_nonnull(reply);
+    call->why[0] = '\0';
+    conf.service = "main";
+    status = redis_sentinel_read(&conf, &sentinel, reply, master, call);
+    freeReplyObject(reply);
+    redisReaderFree(reader);
+    return status;
+}
+
+START_TEST(a_master_has_a_host_and_a_port)
+{
+    static const char *const none[] = {
+        "*2\r\n$4\r\nhost\r\n$5\r\n6379x\r\n", "*2\r\n$4\r\nhost\r\n$5\r\n+6379\r\n",
+        "*2\r\n$4\r\nhost\r\n$5\r\n 6379\r\n", "*2\r\n$4\r\nhost\r\n$1\r\n0\r\n",
+        "*2\r\n$4\r\nhost\r\n$5\r\n65536\r\n", "*2\r\n$4\r\nhost\r\n$2\r\n-1\r\n",
+        "*2\r\n$4\r\nhost\r\n$20\r\n99999999999999999999\r\n", "*2\r\n$4\r\nhost\r\n$0\r\n\r\n",
+        "*2\r\n$4\r\nhost\r\n:6379\r\n", "*1\r\n$4\r\nhost\r\n", "*-1\r\n", "-IDONTKNOW x\r\n"
+    };
+    bsession_call_t call = { .pool = pool };
+    redis_address_t master;
+    apr_size_t i;
+
+    ck_assert_int_eq(master_from("*2\r\n$4\r\nhost\r\n$4\r\n6379\r\n", &master, &call), APR_SUCCESS);
+    ck_assert_str_eq(master.host, "host");
+    ck_assert_int_eq(master.port, 6379);
+    for (i = 0; i < sizeof none / sizeof *none; i++) {
+        ck_assert_msg(master_from(none[i], &master, &call) == APR_EGENERAL && call.why[0],
+                      "reply %d", (int)i);
+    }
+}
+END_TEST
+
 void redis_replies_add(TCase *tests)
 {
     tcase_add_test(tests, a_record_is_what_we_wrote);
+    tcase_add_test(tests, a_master_has_a_host_and_a_port);
 }
