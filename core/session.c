@@ -44,16 +44,21 @@ void bs_session_limit(bs_session_t *s, apr_size_t max_bytes, apr_size_t max_fiel
 
 /* ---- what happened ---- */
 
-void bs_session_happened(bs_session_t *s, bs_event_t event)
+void bs_session_learnt(bs_session_t *s, bs_event_t event)
 {
     static const unsigned facts[BS_EVENTS] = {
         [BS_CREATED] = BSESSION_WAS_CREATED, [BS_ROTATED] = BSESSION_WAS_ROTATED,
         [BS_DESTROYED] = BSESSION_WAS_DESTROYED, [BS_UNKNOWN_TOKENS] = BSESSION_WAS_MISSING
     };
 
-    bs_store_count(s->terms.store, event);
     s->facts |= facts[event];
     s->untold |= 1u << event;
+}
+
+void bs_session_happened(bs_session_t *s, bs_event_t event)
+{
+    bs_store_count(s->terms.store, event);
+    bs_session_learnt(s, event);
 }
 
 /** Only when the session is all of a piece again, since the watch may use it. */

@@ -237,7 +237,10 @@ apr_time_t    bs_session_new_end(const bs_session_t *s, apr_time_t now);
 void          bs_session_lose(bs_session_t *s);
 void          bs_session_is_retired(bs_session_t *s);
 apr_status_t  bs_session_failed(bs_session_t *s, apr_status_t status);
+/** It is counted, and told by bs_session_tell(). */
 void          bs_session_happened(bs_session_t *s, bs_event_t event);
+/** It is told only: whoever did it has counted it. */
+void          bs_session_learnt(bs_session_t *s, bs_event_t event);
 void          bs_session_tell(bs_session_t *s);
 bs_caller_t   bs_session_caller(const bs_session_t *s, apr_time_t deadline);
 

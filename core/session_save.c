@@ -442,7 +442,12 @@ apr_status_t bs_session_end(bs_session_t *s)
     s->record.fields = none;
     bs_table_adopt(&s->table, &none);
     bs_session_let_go(s, 0);
-    bs_session_happened(s, BS_DESTROYED);
+    if (status == APR_SUCCESS) {
+        bs_session_happened(s, BS_DESTROYED);
+    }
+    else {
+        bs_session_learnt(s, BS_DESTROYED);
+    }
     return APR_SUCCESS;
 }
 

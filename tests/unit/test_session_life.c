@@ -83,6 +83,7 @@ START_TEST(destroy_of_what_another_has_destroyed_is_done)
     bed_is(bs_session_destroy(other), APR_SUCCESS);
     bed_is(bs_session_destroy(s), APR_SUCCESS);
     ck_assert_uint_eq(bed_records(), 0);
+    ck_assert_uint_eq(bed_events(BS_DESTROYED), 1);
 }
 END_TEST
 

@@ -177,6 +177,51 @@ START_TEST(setting_what_is_there_changes_nothing)
 }
 END_TEST
 
+/* Its end is one, also where it is ended as one of its user's. */
+static void ends_itself(apr_status_t (*end)(bs_session_t *s, const char *tag))
+{
+    bs_session_t *s = bed_request(NULL), *other = bed_request(NULL);
+    char tag[BS_TAG_SIZE];
+
+    bed_is(bs_session_set_owner(other, "ann"), APR_SUCCESS);
+    bed_is(bs_session_save(other, 0), APR_SUCCESS);
+    bed_is(bs_session_set_owner(s, "ann"), APR_SUCCESS);
+    bed_is(bs_session_save(s, 0), APR_SUCCESS);
+    s = request(&s->token);
+    bed_is(bs_session_load(s), APR_SUCCESS);
+    bs_key_tag(&s->key, tag);
+    bed_is(end(s, tag), APR_SUCCESS);
+    ck_assert_int_eq(ntold, 1);
+    ck_assert_int_eq(told[0], BS_DESTROYED);
+    ck_assert_uint_eq(bs_session_facts(s), BSESSION_WAS_DESTROYED);
+    ck_assert_int_eq(s->cookie, BS_COOKIE_DELETE);
+}
+
+static apr_status_t end_this(bs_session_t *s, const char *tag)
+{
+    return bs_session_revoke(s, NULL, tag);
+}
+
+static apr_status_t end_all(bs_session_t *s, const char *tag)
+{
+    (void)tag;
+    return bs_session_revoke_user(s, NULL);
+}
+
+START_TEST(a_session_that_ends_itself_is_counted_once)
+{
+    ends_itself(end_this);
+    ck_assert_uint_eq(bed_events(BS_DESTROYED), 1);
+}
+END_TEST
+
+START_TEST(a_session_that_ends_all_of_its_user_is_counted_once)
+{
+    ends_itself(end_all);
+    ck_assert_uint_eq(bed_events(BS_DESTROYED), 2);
+}
+END_TEST
+
 Suite *session_told_suite(void)
 {
     Suite *suite = suite_create("session told");
@@ -191,6 +236,8 @@ Suite *session_told_suite(void)
     tcase_add_test(tcase, a_watch_may_change_the_session);
     tcase_add_test(tcase, a_watch_that_rotates_does_not_go_round_for_ever);
     tcase_add_test(tcase, setting_what_is_there_changes_nothing);
+    tcase_add_test(tcase, a_session_that_ends_itself_is_counted_once);
+    tcase_add_test(tcase, a_session_that_ends_all_of_its_user_is_counted_once);
     suite_add_tcase(suite, tcase);
     return suite;
 }
