@@ -44,6 +44,7 @@ typedef enum {
     BS_TOLD_DAMAGED,            /* its record cannot be read or opened */
     BS_TOLD_ELSEWHERE,          /* it is used from elsewhere: BSessionBind action=log */
     BS_TOLD_REUSED,             /* its old token came: BSessionRotate reuse=log */
+    BS_TOLD_LOCKED,             /* another request of its visitor's had its lock, or was faster */
     BS_TOLD_KINDS
 } bs_told_t;
 

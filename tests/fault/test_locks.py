@@ -19,7 +19,7 @@ from redis_server import Redis
 
 KILLED = [r"AH00052: child pid \d+ exit signal Killed", r"core:notice"]
 LOST = r"bsession:warn.* session [0-9a-f]{12}: its lock ended before this request did.*Raise lease="
-IN_VAIN = r"bsession:warn.* session [0-9a-f]{12}: another request has its lock"
+IN_VAIN = r"bsession:(warn|info).* session [0-9a-f]{12}: another request has its lock"
 BROKEN_OFF = (OSError, http.client.HTTPException)
 
 # the end of a short lease is waited for; that of a long one never comes

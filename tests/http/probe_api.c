@@ -210,12 +210,15 @@ static void call_incr(probe_t *p, char *arg)
 }
 
 /* Adds one as who knows no `incr` does. */
+/** As an application takes its time: without a lock two at once read the same number. */
 static void call_climb(probe_t *p, char *arg)
 {
     const char *value = p->bs->get(p->s, arg);
     const char *next = apr_psprintf(p->pool, "%" APR_INT64_T_FMT, value ? apr_atoi64(value) + 1 : 1);
-    apr_status_t status = p->bs->set(p->s, arg, next);
+    apr_status_t status;
 
+    apr_sleep(apr_time_from_msec(2));
+    status = p->bs->set(p->s, arg, next);
     p->result = status ? probe_status(p->pool, status) : apr_psprintf(p->pool, "=%s", next);
 }
 

@@ -15,7 +15,7 @@ from httpd import on
 ROOM = {"event": "ThreadsPerChild 16\nStartServers 2\nMaxRequestWorkers 64\n",
         "worker": "ThreadsPerChild 16\nStartServers 2\nMaxRequestWorkers 64\n",
         "prefork": "StartServers 8\nMaxSpareServers 16\nMaxRequestWorkers 32\n"}
-IN_VAIN = r"bsession:warn.* session [0-9a-f]{12}: another request has its lock.* \d+ ms in vain: raise wait="
+IN_VAIN = r"bsession:(warn|info).* session [0-9a-f]{12}: another request has its lock.* \d+ ms in vain: raise wait="
 LOST = r"bsession:warn.* session [0-9a-f]{12}: its lock ended before this request did.*Raise lease="
 
 
@@ -335,7 +335,7 @@ UPGRADE = {"Upgrade": "foo", "Connection": "Upgrade"}
 def test_an_upgrade_is_no_way_around(server, visitor):
     """Two requests read 5, and no more than one writes what it made of it, though both were let past the
     lock: the header is the visitor's."""
-    server.expect(r"bsession:warn.* session [0-9a-f]{12}: this request has an Upgrade header")
+    server.expect(r"bsession:(warn|info).* session [0-9a-f]{12}: this request has an Upgrade header")
     for calls in (["set=n:9"], ["destroy"], ["rotate"], ["set_user=bob"]):
         gate = Gate(server)
         with gate.passing(visitor.twin(), "get=n", gate.call, *calls, at="/env", headers=UPGRADE):

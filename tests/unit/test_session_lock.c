@@ -309,6 +309,20 @@ static void destroy_other(void)
     bed_is(bs_session_destroy(lock_other), APR_SUCCESS);
 }
 
+/* A visitor can bring it about with each two requests. */
+START_TEST(who_waits_in_vain_warns_so_often)
+{
+    int i;
+
+    lock_loaded();
+    for (i = 0; i <= BS_WARNINGS_A_MINUTE; i++) {
+        bed_is(bs_session_load(bed_request(&lock_token)), BSESSION_EBUSY);
+        ck_assert_int_eq(bed_lines(), i + 1);
+        ck_assert_int_eq(bed_last_level(), i < BS_WARNINGS_A_MINUTE ? BS_LOG_WARNING : BS_LOG_INFO);
+    }
+}
+END_TEST
+
 START_TEST(it_ended_while_this_one_waited)
 {
     bs_session_t *s = bed_request(&lock_token);
@@ -472,6 +486,7 @@ Suite *session_lock_suite(void)
     tcase_add_test(tests, the_end_of_the_pool_gives_it_back);
     tcase_add_test(tests, destroy_gives_it_back);
     tcase_add_test(tests, a_rotation_keeps_it);
+    tcase_add_test(tests, who_waits_in_vain_warns_so_often);
     tcase_add_test(tests, it_ended_while_this_one_waited);
     tcase_add_test(tests, another_one_logged_in_while_this_one_waited);
     tcase_add_test(tests, by_hand);
