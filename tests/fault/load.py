@@ -74,6 +74,7 @@ class Forgetful(Visitor):
     """Of a store that may lose whole sessions: it begins anew then, and counts how often."""
 
     lost = 0
+    before = 0                          # of those that may have been saved, when it was told last
 
     def ask(self):
         return self.client.probe(f"add=me:{self.name}", "get=me", "incr=n:1", at=self.at, timeout=60)
@@ -83,10 +84,11 @@ class Forgetful(Visitor):
             self.wrong.append(repr(answer))
             return
         n = int(answer.results[2][1:])
-        self.lost += n == 1 and self.told > 0
-        if n != 1 and not self.told < n <= self.counted + self.unknown:
+        anew = n <= self.told
+        if n > (1 + self.unknown - self.before if anew else self.counted + self.unknown):
             self.wrong.append(f"told {n} after {self.told}, by {self.counted} and {self.unknown}")
-        self.told = n
+        self.lost += anew
+        self.told, self.before = n, self.unknown
 
     def kept(self):
         return self.found()[0] in ("-", f"={self.name}")

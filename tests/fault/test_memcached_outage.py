@@ -110,7 +110,7 @@ def opened(server):
 def test_killed_and_started_again(server, memcached):
     """kill -9 under load. Its sessions are lost, and each visitor begins a new one."""
     with Load(server, patience=PATIENCE, kind=Forgetful) as load:
-        told_more(load)
+        healed(load)                    # all of them have something to lose
         memcached.kill()
         opened(server)
         wait_until(load.refused, "a visitor to be told")

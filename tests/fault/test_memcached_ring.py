@@ -83,6 +83,7 @@ def test_one_of_three_is_lost(start, ring, how):
         touched = [v for v in load.visitors if homes[v.name] == lost]
         untouched = [v for v in load.visitors if homes[v.name] != lost]
         assert touched and untouched
+        wait_until(load.goes_on(3), "all to have something to lose")
         getattr(ring.servers[lost], how)()
         wait_until(lambda: all(v.unknown for v in touched), "its visitors to be told")
         wait_until(lambda: "left alone" in server.log()[server.seen:], "the breaker to open")
