@@ -261,6 +261,15 @@ def test_realms_do_not_meet(server):
     assert is_dead(b) and a.results("user") == ["=same"]
 
 
+def test_nor_do_their_lists(server):
+    """One place in each, and neither makes room in the other's: that begins with looking at all that are listed."""
+    a, b = login(server, "both", at="/probe/single", host="a.example"), server.client(host="b.example")
+    for _ in range(2):
+        assert b.results("set=user:both", at="/probe/single") == ["ok"] and len(tags(b, "both")) == 1
+        assert tags(a, "both") == [tag(a) + "*"]
+        b.results("destroy")
+
+
 # ---- without a list ----
 
 

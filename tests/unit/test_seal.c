@@ -184,6 +184,50 @@ START_TEST(another_realm_has_another_seal)
 END_TEST
 
 /* More realms at once than a thread keeps contexts for. */
+static apr_uint32_t today(void)
+{
+    return (apr_uint32_t)(apr_time_sec(apr_time_now()) / 86400);
+}
+
+/* No key sees more than one day's records, whichever the thread has at hand. */
+START_TEST(each_day_has_a_key_of_its_own)
+{
+    static const unsigned char nonce[BS_NONCE_SIZE] = { 9 };
+    static const bsession_bytes_t beside = { "beside", 6 };
+    bs_cipher_name_t name = { .day = 0 };
+    unsigned char sealed[60][8], tags[60][BS_SEAL_TAG_SIZE], plain[8];
+    int day, other;
+
+    memcpy(name.base, keys.list[0].seal, sizeof name.base);
+    for (day = 0; day < 60; day++) {
+        name.day = today() + (apr_uint32_t)(day < 30 ? day : day << 16);
+        memcpy(sealed[day], "a secret", 8);
+        ck_assert_int_eq(bs_encrypt(&name, nonce, &beside, sealed[day], 8, tags[day]), APR_SUCCESS);
+        for (other = 0; other < day; other++) {
+            ck_assert_mem_ne(sealed[day], sealed[other], 8);
+            ck_assert_int_eq(bs_decrypt(&name, nonce, &beside, sealed[other], 8, tags[other], plain),
+                             BSESSION_ECORRUPT);
+        }
+        ck_assert_int_eq(bs_decrypt(&name, nonce, &beside, sealed[day], 8, tags[day], plain),
+                         APR_SUCCESS);
+        ck_assert_mem_eq(plain, "a secret", 8);
+    }
+}
+END_TEST
+
+START_TEST(a_record_says_the_day_of_its_sealing)
+{
+    apr_uint32_t before = today(), said;
+    bsession_record_t record = sealed();
+    const unsigned char *meta = (const unsigned char *)record.meta.data;
+
+    said = meta[6] | (apr_uint32_t)meta[7] << 8 | (apr_uint32_t)meta[8] << 16
+           | (apr_uint32_t)meta[9] << 24;
+    ck_assert_uint_ge(said, before);
+    ck_assert_uint_le(said, today());
+}
+END_TEST
+
 START_TEST(any_number_of_realms)
 {
     bs_keys_t many[40];
@@ -349,6 +393,8 @@ Suite *seal_suite(void)
     tcase_add_test(tests, a_plain_record_is_refused);
     tcase_add_test(tests, the_secret_is_one_of_those_listed);
     tcase_add_test(tests, another_realm_has_another_seal);
+    tcase_add_test(tests, each_day_has_a_key_of_its_own);
+    tcase_add_test(tests, a_record_says_the_day_of_its_sealing);
     tcase_add_test(tests, any_number_of_realms);
     tcase_add_test(tests, limits_are_those_of_the_plain_record);
     tcase_add_test(tests, a_forged_token_asks_no_store);
