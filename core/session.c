@@ -432,6 +432,19 @@ static apr_status_t renew(bs_session_t *s, apr_time_t deadline)
     return bs_session_save(s, deadline);
 }
 
+/** One that was found in the older store may have moved since, or be about to: session_move.c. */
+static apr_status_t touch_where_it_is(const bs_session_t *s, const bs_caller_t *caller,
+                                      apr_time_t end)
+{
+    apr_status_t status = bs_store_touch(s->home, caller, &s->key, end), moved;
+
+    if (s->home != s->terms.older || bs_is_outage(status)) {
+        return status;
+    }
+    moved = bs_store_touch(s->terms.store, caller, &s->key, end);
+    return moved == APR_NOTFOUND ? status : moved;
+}
+
 apr_status_t bs_session_touch(bs_session_t *s, apr_time_t deadline)
 {
     bs_caller_t caller = bs_session_caller(s, deadline);
@@ -452,10 +465,7 @@ apr_status_t bs_session_touch(bs_session_t *s, apr_time_t deadline)
         return renew(s, deadline);
     }
     s->touched = 1;
-    status = bs_store_touch(s->home, &caller, &s->key, end);
-    if (status == APR_NOTFOUND && s->home == s->terms.older) {      /* moved since we loaded it? */
-        status = bs_store_touch(s->terms.store, &caller, &s->key, end);
-    }
+    status = touch_where_it_is(s, &caller, end);
     if (status == APR_SUCCESS) {
         apr_time_t before = s->record.expires;
 

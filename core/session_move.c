@@ -11,6 +11,10 @@
  * or it ended after he had made that, and then the end comes here, too: no session comes back. What
  * the removal answers decides nothing: one whose answer was lost may have been done, and one that
  * was sent again may have met its own work. So no session is lost, either.
+ *
+ * Who prolongs one that was found in the older store does so there first, and then here. So either
+ * the mover, who looks there after he has made it here, finds the longer life; or the record is here
+ * by then.
  */
 
 #include "session.h"
@@ -37,13 +41,30 @@ static apr_status_t give_up(const bs_session_t *s, const bs_caller_t *caller, ap
     return bs_is_outage(status) ? status : because;
 }
 
+/** What a touch has made of the life in the older store since we loaded it. */
+static apr_status_t take_life_along(const bs_session_t *s, const bs_caller_t *caller,
+                                    apr_time_t there, apr_time_t here)
+{
+    apr_status_t status = APR_SUCCESS;
+
+    if (here != 0 && (there == 0 || there > here)) {
+        status = bs_store_touch(s->terms.store, caller, &s->key, there);
+    }
+    return bs_is_outage(status) ? status : APR_SUCCESS;
+}
+
 /** The record is in both stores. */
-static apr_status_t leave_older(const bs_session_t *s, const bs_caller_t *caller, apr_uint64_t made)
+static apr_status_t leave_older(const bs_session_t *s, const bs_caller_t *caller, apr_uint64_t made,
+                                apr_time_t end)
 {
     bsession_record_t record;
     apr_status_t status = bs_store_load(s->terms.older, caller, &s->key, &record);
 
     if (status == APR_SUCCESS && record.revision == s->record.revision) {
+        status = take_life_along(s, caller, record.expires, end);
+        if (status != APR_SUCCESS) {
+            return status;
+        }
         status = bs_store_remove(s->terms.older, caller, &s->key, record.revision);
         return status == APR_EMISMATCH ? give_up(s, caller, status, made) : APR_SUCCESS;
     }
@@ -71,7 +92,7 @@ apr_status_t bs_session_move(bs_session_t *s, const bs_caller_t *caller, const b
         return status == APR_EEXIST ? APR_EMISMATCH : status;
     }
     durably.flags |= BSESSION_DURABLE;
-    status = leave_older(s, &durably, save.base);
+    status = leave_older(s, &durably, save.base, record.expires);
     if (status == APR_SUCCESS) {
         saved->revision = save.base;
         s->home = s->terms.store;

@@ -195,6 +195,30 @@ START_TEST(two_movers_both_win)
 }
 END_TEST
 
+static apr_time_t touched_until;
+
+static void touch_other(void)
+{
+    bed_is(bs_session_touch(other, 0), APR_SUCCESS);
+    touched_until = other->record.expires;
+}
+
+/* Before it is made here, and when it is in both. */
+START_TEST(prolonged_while_it_moves)
+{
+    bs_session_t *s = move_loaded();
+
+    other = move_loaded();
+    other->terms.idle *= 2;
+    bed_is(bed_set(s, "b", "2"), APR_SUCCESS);
+    bed_before(_i == 0 ? BS_VERB_SAVE : BS_VERB_REMOVE, touch_other);
+    bed_is(bs_session_save(s, 0), APR_SUCCESS);
+    ck_assert(move_is_in(&bed_store) && !move_is_in(&bed_older));
+    ck_assert(touched_until > s->meta.created + s->terms.idle);
+    ck_assert_int_eq(bed_stored(&move_token)->record.expires, touched_until);
+}
+END_TEST
+
 static void move_it(void)
 {
     other = move_loaded();
@@ -353,6 +377,7 @@ Suite *session_move_suite(void)
     suite_add_tcase(suite, one);
     tcase_add_checked_fixture(two, move_setup, bed_teardown);
     tcase_add_test(two, two_movers_both_win);
+    tcase_add_loop_test(two, prolonged_while_it_moves, 0, 2);
     tcase_add_test(two, moved_between_the_two_looks);
     tcase_add_test(two, destroyed_while_it_moves);
     tcase_add_test(two, destroyed_when_it_had_moved);
