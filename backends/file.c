@@ -97,6 +97,7 @@ static const char *file_create(bsession_backend_t **backend, const char *name, c
     made->name = apr_pstrdup(pconf, name);
     made->services = services;
     made->root = -1;
+    made->leaves_checked = apr_pcalloc(pconf, FILE_LEAVES * sizeof(*made->leaves_checked));
     *backend = made;
     return wrong;
 }
@@ -163,7 +164,7 @@ static apr_status_t file_load(bsession_backend_t *backend, const bsession_key_t 
                               bsession_record_t *record, bsession_call_t *call)
 {
     apr_time_t now = apr_time_now();
-    apr_status_t status = file_root_check_again(backend, now, call);
+    apr_status_t status = file_check_again(backend, file_leaf_of(key), now, call);
     struct stat about;
     int file;
 

@@ -54,7 +54,8 @@ struct bsession_backend_t {
     gid_t                      group;
     pid_t                      opened_by;
     int                        root;            /* the directory */
-    apr_time_t                 checked;         /* when this process last looked whose it is */
+    apr_time_t                 checked;         /* when this process last looked whose it is, */
+    apr_time_t                *leaves_checked;  /* and whose each of those in it are */
     apr_uint32_t               temporaries;     /* that this process has made */
     file_shared_t             *shared;
 };

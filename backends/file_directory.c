@@ -197,13 +197,20 @@ apr_status_t file_root_check(bsession_backend_t *backend, bsession_call_t *call)
          ? file_root_again(backend, call) : file_distrust(backend, &directory, FILE_ROOT, call);
 }
 
-apr_status_t file_root_check_again(bsession_backend_t *backend, apr_time_t now,
-                                   bsession_call_t *call)
+/* A clock that was set back is no reason to believe what was seen in its future. */
+static int file_is_recent(const apr_time_t *checked, apr_time_t now)
 {
-    apr_time_t since = now - __atomic_load_n(&backend->checked, __ATOMIC_RELAXED);
+    apr_time_t since = now - __atomic_load_n(checked, __ATOMIC_RELAXED);
+
+    return since >= 0 && since < FILE_CHECK_EVERY;
+}
+
+static apr_status_t file_root_check_again(bsession_backend_t *backend, apr_time_t now,
+                                          bsession_call_t *call)
+{
     apr_status_t status;
 
-    if (since >= 0 && since < FILE_CHECK_EVERY) {
+    if (file_is_recent(&backend->checked, now)) {
         return APR_SUCCESS;
     }
     status = file_root_check(backend, call);
@@ -334,4 +341,23 @@ apr_status_t file_leaves_make(const bsession_backend_t *backend, bsession_call_t
         close(level);
     }
     return status == APR_SUCCESS ? file_durable(backend, backend->root, 1, call) : status;
+}
+
+/* Who has got hold of a directory can bring back an older file of ours, though he can make none. */
+apr_status_t file_check_again(bsession_backend_t *backend, unsigned index, apr_time_t now,
+                              bsession_call_t *call)
+{
+    apr_time_t *checked = &backend->leaves_checked[index];
+    apr_status_t status = file_root_check_again(backend, now, call);
+    int leaf;
+
+    if (status != APR_SUCCESS || file_is_recent(checked, now)) {
+        return status;
+    }
+    status = file_leaf_open(&leaf, backend, index, 0, call);
+    if (status == APR_SUCCESS) {
+        close(leaf);
+    }
+    __atomic_store_n(checked, status == APR_SUCCESS ? now : 0, __ATOMIC_RELAXED);
+    return status;
 }

@@ -148,7 +148,9 @@ static apr_status_t file_lay_out(memory_segment_t *segment, int descriptor, uint
     return status;
 }
 
-/* `from`, which may be NULL: the records that are to be in it, as far as there is room. */
+/* `from`, which may be NULL: the records that are to be in it, as far as there is room. Who has the
+ * temporary file is the only one who gives the name to a new one; APR_EAGAIN where another httpd has
+ * done so since nothing was there. */
 static apr_status_t file_new(memory_segment_t *segment, int *descriptor, const char *path,
                              uint64_t size, const memory_segment_t *from, bsession_call_t *call)
 {
@@ -164,6 +166,11 @@ static apr_status_t file_new(memory_segment_t *segment, int *descriptor, const c
     if (memory_place_is_foreign(*descriptor)) {
         close(*descriptor);
         return memory_say(APR_EEXIST, call, "a file with .new behind its name is in the way");
+    }
+    if (!from && memory_place_is_used(path)) {
+        unlink(temporary);
+        close(*descriptor);
+        return APR_EAGAIN;
     }
     status = file_lay_out(segment, *descriptor, size, call);
     if (status == APR_SUCCESS) {
@@ -321,8 +328,8 @@ static void file_resize(memory_segment_t *segment, int *descriptor, const char *
     }
 }
 
-apr_status_t memory_file_open(memory_segment_t *segment, int *descriptor, const char *path,
-                              apr_uint64_t size, bsession_call_t *call)
+static apr_status_t file_open_once(memory_segment_t *segment, int *descriptor, const char *path,
+                                   apr_uint64_t size, bsession_call_t *call)
 {
     memory_header_t header;
     const char *why = "";
@@ -358,6 +365,17 @@ apr_status_t memory_file_open(memory_segment_t *segment, int *descriptor, const 
     else if (size != segment->header->limit) {
         file_resize(segment, descriptor, path, size, call);
     }
+    return status;
+}
+
+apr_status_t memory_file_open(memory_segment_t *segment, int *descriptor, const char *path,
+                              apr_uint64_t size, bsession_call_t *call)
+{
+    apr_status_t status;
+
+    do {
+        status = file_open_once(segment, descriptor, path, size, call);
+    } while (status == APR_EAGAIN);
     return status;
 }
 

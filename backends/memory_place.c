@@ -79,6 +79,13 @@ int memory_place_is_foreign(int descriptor)
            || (status.st_size != 0 && !memory_place_is_ours(descriptor));
 }
 
+int memory_place_is_used(const char *path)
+{
+    struct stat status;
+
+    return lstat(path, &status) == 0 && (!S_ISREG(status.st_mode) || status.st_size != 0);
+}
+
 apr_status_t memory_place_aside(const char *path, bsession_call_t *call)
 {
     const char *aside = apr_pstrcat(call->pool, path, ".aside", NULL);

@@ -31,6 +31,9 @@ int          memory_place_is_ours(int descriptor);
 /** Neither empty nor a segment. */
 int          memory_place_is_foreign(int descriptor);
 
+/** Whether something has the name that a new file may not take: all but an empty file. */
+int          memory_place_is_used(const char *path);
+
 /** The file's name becomes another, `to`; the file that had that one loses it. */
 apr_status_t memory_place_name(const char *from, const char *to, bsession_call_t *call);
 

@@ -259,17 +259,23 @@ static void step_load_is_short(void)
 {
     static const step_t nothing = { "nothing", FAULT_ABSENT, FAULT_ABSENT, "", "", step_nothing };
     static const step_t load = { "load", 1, 1, "", "", step_load };
+    bsession_record_t record;
     char order[32] = "";
     long without, with;
+    int tries = 0;
 
     if (syscall(SYS_openat2, -1, "", NULL, 0) == -1 && (errno == ENOSYS || errno == EPERM)) {
         printf("file_kill: system calls of a load: skipped, there is no openat2 here\n");
         return;
     }
     step_prepare(&load);
-    without = step_run(&nothing, step_child(&nothing), STEP_END, order);
-    with = step_run(&load, step_child(&load), STEP_END, order);
-    if ((with - without) / 2 > 5) {
+    /* where a second passes between the two, directories are looked at again */
+    do {
+        fault_number(backend, &key, &record, step_pool);
+        without = step_run(&nothing, step_child(&nothing), STEP_END, order);
+        with = step_run(&load, step_child(&load), STEP_END, order);
+    } while ((with - without) / 2 > 4 && ++tries < 20);
+    if ((with - without) / 2 > 4) {
         fault_fail("a load makes %ld system calls", (with - without) / 2);
     }
     printf("file_kill: a load makes %ld system calls: ok\n", (with - without) / 2);

@@ -365,6 +365,35 @@ START_TEST(a_directory_that_others_get_hold_of_is_left_alone)
 }
 END_TEST
 
+/* Nor is what lies in it believed: an older file of ours, perhaps, that was kept aside. */
+START_TEST(nor_is_one_in_it_that_others_get_hold_of)
+{
+    bsession_backend_t *backend = files_open(NULL, NULL);
+    bsession_key_t key = files_add(backend, 's', 0);
+    unsigned leaf = (unsigned)key.bytes[0] << 4 | key.bytes[1] >> 4;
+    char *path = apr_pstrdup(pool, files_path(&key));
+    int up;
+
+    for (up = 0; up < 2; up++) {
+        *strrchr(path, '/') = '\0';
+        ck_assert_int_eq(files_load(backend, &key), APR_SUCCESS);
+        chmod(path, 0777);
+        backend->leaves_checked[leaf] -= apr_time_from_sec(2);
+        files_refused(files_load(backend, &key),
+                      "others can write in a directory in it, its mode is 0777");
+        files_refused(files_touch(backend, &key), "others can write in a directory in it");
+        chmod(path, 0700);
+        ck_assert_int_eq(files_load(backend, &key), APR_SUCCESS);
+        if (geteuid() == 0) {
+            ck_assert_int_eq(chown(path, 33, 33), 0);
+            backend->leaves_checked[leaf] = 0;
+            files_refused(files_load(backend, &key), "a directory in it belongs to user 33");
+            ck_assert_int_eq(chown(path, 0, 0), 0);
+        }
+    }
+}
+END_TEST
+
 START_TEST(a_directory_that_was_removed_and_made_again)
 {
     bsession_backend_t *backend = files_open(NULL, NULL);
@@ -402,6 +431,7 @@ Suite *file_suite(void)
     tcase_add_test(tests, a_directory_that_is_not_ours_alone_is_refused);
     tcase_add_test(tests, root_gives_it_to_the_children);
     tcase_add_test(tests, a_directory_that_others_get_hold_of_is_left_alone);
+    tcase_add_test(tests, nor_is_one_in_it_that_others_get_hold_of);
     tcase_add_test(tests, a_directory_that_was_removed_and_made_again);
     suite_add_tcase(suite, tests);
     suite_add_tcase(suite, file_damage_case());

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -428,6 +429,56 @@ START_TEST(what_was_waited_for_may_be_another_file)
 }
 END_TEST
 
+/* Whether the process has a file open of which we hold the descriptor. */
+static int has_open(pid_t process, int descriptor)
+{
+    struct stat file, other;
+    int i;
+
+    ck_assert_int_eq(fstat(descriptor, &file), 0);
+    for (i = 3; i < 64; i++) {
+        if (stat(apr_psprintf(pool, "/proc/%ld/fd/%d", (long)process, i), &other) == 0
+            && other.st_dev == file.st_dev && other.st_ino == file.st_ino) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* Two httpds that find no file begin to make one. Who comes second uses what the first has left. */
+START_TEST(who_waits_to_make_one_takes_no_name_away)
+{
+    bsession_backend_t *store = file_started("2M", "");
+    pid_t parent = getpid(), child;
+    int descriptor, status, gone[2];
+
+    fill(store);
+    file_stop(store);
+    ck_assert_int_eq(rename(file_path, beside(".other")), 0);
+    descriptor = open(beside(".new"), O_RDWR | O_CREAT, 0600);
+    ck_assert_int_eq(flock(descriptor, LOCK_EX), 0);
+    ck_assert_int_eq(pipe(gone), 0);
+    child = fork();
+    if (child == 0) {
+        char byte;
+
+        close(gone[1]);
+        while (read(gone[0], &byte, 1) != 0 || !has_open(parent, descriptor)) {
+            apr_sleep(1000);
+        }
+        _exit(rename(beside(".other"), file_path) || unlink(beside(".new")));
+    }
+    close(descriptor);
+    close(gone[1]);
+    store = file_started("2M", "");
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+    close(gone[0]);
+    has_all(store);
+    file_stop(store);
+}
+END_TEST
+
 START_TEST(one_store_a_file)
 {
     bsession_backend_t *store;
@@ -458,6 +509,7 @@ TCase *memory_file_case(void)
     tcase_add_test(tests, one_httpd_at_a_time);
     tcase_add_test(tests, the_wait_ends_with_the_other);
     tcase_add_test(tests, what_was_waited_for_may_be_another_file);
+    tcase_add_test(tests, who_waits_to_make_one_takes_no_name_away);
     tcase_add_test(tests, one_store_a_file);
     return tests;
 }
