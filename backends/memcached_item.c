@@ -10,8 +10,9 @@
 #define ITEM_KEY      12
 #define ITEM_REVISION 29
 #define ITEM_EXPIRES  37
-/* Longer times than this are moments, to the server. */
+/* Longer times than this are moments, to the server, by what its clock said when it was started. */
 #define ITEM_RELATIVE (30 * 86400)
+#define ITEM_SKEW     86400
 
 static void put64(char *to, apr_uint64_t number)
 {
@@ -77,8 +78,9 @@ apr_time_t mc_later(apr_time_t one, apr_time_t other)
     return one == 0 || other == 0 ? 0 : one > other ? one : other;
 }
 
-/** Rounded up, for 0 is for ever; and a second more, since the server's clock ticks once a second.
- *  The life in the item is the one that counts. */
+/** Rounded up, for 0 is for ever; and a second more, since the server's clock ticks once a second; and a
+ *  day more for a moment, since that clock may be another than ours. The life in the item is the one
+ *  that counts. */
 time_t mc_exptime(apr_time_t expires)
 {
     apr_time_t now = apr_time_now(), seconds;
@@ -93,6 +95,6 @@ time_t mc_exptime(apr_time_t expires)
     if (seconds <= ITEM_RELATIVE) {
         return (time_t)seconds;
     }
-    seconds += apr_time_sec(now);
+    seconds += apr_time_sec(now) + ITEM_SKEW;
     return seconds > APR_INT32_MAX ? 0 : (time_t)seconds;
 }
