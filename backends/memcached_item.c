@@ -78,9 +78,9 @@ apr_time_t mc_later(apr_time_t one, apr_time_t other)
     return one == 0 || other == 0 ? 0 : one > other ? one : other;
 }
 
-/** Rounded up, for 0 is for ever; and a second more, since the server's clock ticks once a second; and a
- *  day more for a moment, since that clock may be another than ours. The life in the item is the one
- *  that counts. */
+/** Rounded up, for 0 is for ever; and a second more, since the server's clock ticks once a second;
+ *  and a day more for a moment, since that clock may be another than ours. The life in the item is
+ *  the one that counts. */
 time_t mc_exptime(apr_time_t expires)
 {
     apr_time_t now = apr_time_now(), seconds;

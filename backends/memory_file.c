@@ -148,9 +148,9 @@ static apr_status_t file_lay_out(memory_segment_t *segment, int descriptor, uint
     return status;
 }
 
-/* `from`, which may be NULL: the records that are to be in it, as far as there is room. Who has the
- * temporary file is the only one who gives the name to a new one; APR_EAGAIN where another httpd has
- * done so since nothing was there. */
+/* `from`, which may be NULL: the records that are to be in it, as far as there is room. Only who has
+ * the temporary file gives the name to a new one; APR_EAGAIN where another httpd has done so since
+ * nothing was there. */
 static apr_status_t file_new(memory_segment_t *segment, int *descriptor, const char *path,
                              uint64_t size, const memory_segment_t *from, bsession_call_t *call)
 {

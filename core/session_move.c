@@ -13,8 +13,8 @@
  * was sent again may have met its own work. So no session is lost, either.
  *
  * Who prolongs one that was found in the older store does so there first, and then here. So either
- * the mover, who looks there after he has made it here, finds the longer life; or the record is here
- * by then.
+ * the mover, who looks there after he has made it here, finds the longer life; or it is here by
+ * then.
  */
 
 #include "session.h"
