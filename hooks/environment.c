@@ -22,6 +22,12 @@ APLOG_USE_MODULE(bsession);
 
 /* ---- our cookies are taken out ---- */
 
+/** TRACE shows the client what it sent, but where it is passed on. */
+static int is_echo(const request_rec *r)
+{
+    return r->method_number == M_TRACE && !r->proxyreq;
+}
+
 /** Mostly as it came, and then it is found by that. */
 static const char *cookie_header(const request_rec *r, const char *raw)
 {
@@ -57,6 +63,32 @@ static BS_RARE void hide_cookies(request_rec *r, const char *raw)
     else if (left != header) {
         apr_table_setn(r->headers_in, "Cookie", left);
     }
+}
+
+void bs_environment_before_upgrade(request_rec *r, bs_visit_t *visit)
+{
+    if (visit->cookies && !is_echo(r)) {
+        visit->others = apr_table_get(r->headers_in, "Cookie");
+        visit->bared = 1;
+        apr_table_setn(r->headers_in, "Cookie", visit->cookies);
+    }
+}
+
+/** Nobody changed to anything: the next handler is an application's. */
+static int after_upgrade(request_rec *r)
+{
+    bs_visit_t *visit = bs_visit_of(r);
+
+    if (visit && visit->bared) {
+        visit->bared = 0;
+        if (visit->others) {
+            apr_table_setn(r->headers_in, "Cookie", visit->others);
+        }
+        else {
+            apr_table_unset(r->headers_in, "Cookie");
+        }
+    }
+    return DECLINED;
 }
 
 /* ---- variables ---- */
@@ -287,12 +319,6 @@ static BS_RARE int export_anew(request_rec *r, bs_visit_t *visit, bs_prepared_t 
     return !exports_here(bs_dir_conf(r)) || export_session(r, prepared);
 }
 
-/** TRACE shows the client what it sent, but where it is passed on. */
-static int is_echo(const request_rec *r)
-{
-    return r->method_number == M_TRACE && !r->proxyreq;
-}
-
 int bs_environment_prepare(request_rec *r)
 {
     bs_visit_t *visit = bs_visit_of(r);
@@ -334,4 +360,6 @@ void bs_register_environment_hooks(apr_pool_t *p)
 
     (void)p;
     ap_hook_fixups(fixups, NULL, before, APR_HOOK_REALLY_FIRST);
+    /* core's own is at APR_HOOK_REALLY_FIRST */
+    ap_hook_handler(after_upgrade, NULL, NULL, APR_HOOK_REALLY_FIRST + 1);
 }

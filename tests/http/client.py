@@ -163,6 +163,19 @@ def _literals(fields):
     return b"".join(b"\0" + text(n) + text(v) for n, v in fields.items())
 
 
+def h2_upgraded(server, path, cookie=None):
+    """A GET that begins as HTTP/1.1, and is answered in HTTP/2."""
+    command = ["curl", "-s", "-i", "--http2", "--max-time", "30", f"http://127.0.0.1:{server.port}{path}"]
+    if cookie:
+        command += ["-H", f"Cookie: {cookie}"]
+    out = subprocess.run(command, check=True, capture_output=True).stdout
+    switched, head, body = out.split(b"\r\n\r\n", 2)
+    first, *lines = head.decode().split("\r\n")
+    assert switched.startswith(b"HTTP/1.1 101 ") and b"cookie" not in switched.lower()
+    assert first.startswith("HTTP/2 ")
+    return Answer(int(first.split()[1]), [tuple(line.split(": ", 1)) for line in lines], body)
+
+
 class _Http2:
     """A connection in the clear, as far as tests need one: no client at hand sends trailers, or says what its
     streams bring."""

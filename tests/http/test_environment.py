@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from client import h2_post, raw
+from client import h2_post, h2_upgraded, raw
 from httpd import on
 
 SPELLINGS = ["BSession-Data", "bsession-data", "BSESSION-DATA", "BSession_Data", "BSession.Data",
@@ -55,6 +55,10 @@ ScriptAlias /quiet/ "{{cgi}}/"
 ScriptAlias /off/ "{{cgi}}/"
 <Location "/off">
     BSession Off
+</Location>
+ScriptAlias /edited/ "{{cgi}}/"
+<Location "/edited">
+    RequestHeader set Cookie edited
 </Location>
 ProxyPass /app http://127.0.0.1:{backend.port}/app
 ProxyPass /offapp http://127.0.0.1:{backend.port}/offapp
@@ -159,6 +163,40 @@ def test_the_cookie_is_not_for_proxied_applications(client):
     for path in ("/app/x", "/offapp/x"):
         text = client.get(path, headers={"Cookie": f"a=1; bsession={client.token}; b=2"}).text
         assert client.token not in text and re.search(r"(?m)^Cookie: a=1; b=2\r?$", text)
+
+
+@pytest.mark.parametrize("upgrade", ["foo", "websocket", "foo, bar/1"])
+def test_nor_where_the_client_asks_for_another_protocol(client, upgrade):
+    """What mod_headers has made of the other cookies stays, too."""
+    client.results("set=a:1")
+    for cookie, left in ((f"a=1; bsession={client.token}; b=2", "a=1; b=2"), (f"bsession={client.token}", None)):
+        headers = {"Upgrade": upgrade, "Connection": "Upgrade", "Cookie": cookie}
+        for path in ("/cgi/env", "/off/env", "/edited/env"):
+            answer = client.get(path, headers=headers)
+            assert environment(answer).get("HTTP_COOKIE") == ("edited" if path.startswith("/edited") else left)
+            assert client.token not in answer.text
+        text = client.get("/app/x", headers=headers).text
+        assert client.token not in text and (left is None) == ("Cookie:" not in text)
+
+
+def test_nor_where_it_does_not_get_it(client):
+    """A request with a body stays what it is."""
+    client.results("set=a:1")
+    answer = client.request("POST", "/probe?seen=Cookie&get=a", "a body", headers={
+        "Upgrade": "h2c", "Connection": "Upgrade", "Cookie": f"a=1; bsession={client.token}"})
+    assert answer.results == ["=a%3d1", "=1"]
+
+
+def test_http2_by_an_upgrade(server, client, build):
+    """The request begins anew as a stream, with the cookie that it came with, and what the first one was told
+    of the session is not the client's to say."""
+    if build.mpm == "prefork":
+        pytest.skip("mod_http2 does not serve under prefork")
+    client.results("set=user:ann")
+    answer = h2_upgraded(server, "/probe?get=user&seen=Cookie&seen=BSession-Data", f"a=1; bsession={client.token}")
+    assert answer.results == ["=ann", "=a%3d1", "-"] and answer.cookies == []
+    env = environment(h2_upgraded(server, "/cgi/env", f"bsession={client.token}"))
+    assert env["BSESSION_user"] == "ann" and "HTTP_COOKIE" not in env
 
 
 @pytest.mark.parametrize("name", SPELLINGS)
