@@ -257,7 +257,7 @@ int bs_session_exists(const bs_session_t *s)
                                       && has_changes(s));
 }
 
-apr_status_t bs_session_may_change(bs_session_t *s)
+static apr_status_t load_to_change(bs_session_t *s)
 {
     apr_status_t status = bs_session_load(s);
 
@@ -269,6 +269,16 @@ apr_status_t bs_session_may_change(bs_session_t *s)
     }
     if (s->existing_only && s->state != BS_PRESENT) {
         return APR_NOTFOUND;
+    }
+    return APR_SUCCESS;
+}
+
+apr_status_t bs_session_may_change(bs_session_t *s)
+{
+    apr_status_t status = load_to_change(s);
+
+    if (status != APR_SUCCESS) {
+        return status;
     }
     return s->headers_gone && s->state != BS_PRESENT ? BSESSION_ELATE : bs_session_lock_again(s);
 }
@@ -377,21 +387,11 @@ apr_status_t bs_session_clear(bs_session_t *s)
 
 apr_status_t bs_session_rotate(bs_session_t *s)
 {
-    apr_status_t status = bs_session_load(s);
+    apr_status_t status = load_to_change(s);
 
-    if (s->outage) {
-        return s->outage;
+    if (status == APR_SUCCESS) {
+        status = s->headers_gone ? BSESSION_ELATE : bs_session_lock_again(s);
     }
-    if (status != APR_SUCCESS && status != APR_NOTFOUND) {
-        return status;
-    }
-    if (s->existing_only && s->state != BS_PRESENT) {
-        return APR_NOTFOUND;
-    }
-    if (s->headers_gone) {
-        return BSESSION_ELATE;
-    }
-    status = bs_session_lock_again(s);
     if (status == APR_SUCCESS) {
         s->rotating = 1;
     }

@@ -224,32 +224,6 @@ apr_status_t bs_users_enter(const bs_user_t *user, const bs_owned_t *mine, int m
     return status;
 }
 
-apr_status_t bs_users_withdraw(const bs_user_t *user, const bs_entered_t *entered)
-{
-    apr_time_t deadline = deadline_of(user);
-    apr_status_t status;
-    int tries = 0;
-
-    do {
-        bs_book_t book = { { NULL, 0 }, 0, { 0 } };
-        bs_owned_t *listed;
-
-        status = bs_book_read(&book, user, 0);
-        listed = status == APR_SUCCESS ? bs_book_find(&book, &entered->entry.key) : NULL;
-        if (!listed || listed->since != entered->entry.since) {
-            return status;
-        }
-        if (entered->had) {
-            *listed = entered->before;
-        }
-        else {
-            bs_book_drop(&book, (int)(listed - book.owned.list));
-        }
-        status = bs_book_write(&book, user, 0);
-    } while (again(&status, tries++, deadline));
-    return status;
-}
-
 apr_status_t bs_users_assert(const bs_user_t *user, const bs_owned_t *mine)
 {
     apr_time_t deadline = deadline_of(user);
@@ -278,7 +252,10 @@ apr_status_t bs_users_assert(const bs_user_t *user, const bs_owned_t *mine)
     return status;
 }
 
-static apr_status_t leave_list(const bs_user_t *user, int which, const bsession_key_t *key)
+/** A session's entry goes; where `login` is not NULL only that login's, and what was there before
+ *  it comes back. */
+static apr_status_t leave_list(const bs_user_t *user, int which, const bsession_key_t *key,
+                               const bs_entered_t *login)
 {
     apr_time_t deadline = deadline_of(user);
     apr_status_t status;
@@ -286,17 +263,27 @@ static apr_status_t leave_list(const bs_user_t *user, int which, const bsession_
 
     do {
         bs_book_t book = { { NULL, 0 }, 0, { 0 } };
-        bs_owned_t *old;
+        bs_owned_t *listed;
 
         status = bs_book_read(&book, user, which);
-        old = status == APR_SUCCESS ? bs_book_find(&book, key) : NULL;
-        if (!old) {
+        listed = status == APR_SUCCESS ? bs_book_find(&book, key) : NULL;
+        if (!listed || (login && listed->since != login->entry.since)) {
             return status;
         }
-        bs_book_drop(&book, (int)(old - book.owned.list));
+        if (login && login->had) {
+            *listed = login->before;
+        }
+        else {
+            bs_book_drop(&book, (int)(listed - book.owned.list));
+        }
         status = bs_book_write(&book, user, which);
     } while (again(&status, tries++, deadline));
     return status;
+}
+
+apr_status_t bs_users_withdraw(const bs_user_t *user, const bs_entered_t *entered)
+{
+    return leave_list(user, 0, &entered->entry.key, entered);
 }
 
 apr_status_t bs_users_leave(const bs_user_t *user, const bsession_key_t *key)
@@ -305,7 +292,7 @@ apr_status_t bs_users_leave(const bs_user_t *user, const bsession_key_t *key)
     int i;
 
     for (i = 0; i < user->nplaces && status == APR_SUCCESS; i++) {
-        status = leave_list(user, i, key);
+        status = leave_list(user, i, key, NULL);
     }
     return status;
 }
