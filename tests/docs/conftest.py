@@ -12,6 +12,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "http"), str(HERE.parent / "stores"
 
 import certificates  # noqa: E402
 import httpd  # noqa: E402
+from fixtures import pytest_configure  # noqa: E402, F401
 
 # what the examples of the pages need beside those that every test has; a line of theirs that loads
 # one changes nothing then

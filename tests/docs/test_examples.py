@@ -78,10 +78,13 @@ def serving(temp, *arguments):
     with subprocess.Popen([RUN, *arguments], env=environment(temp), stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, text=True, start_new_session=True,
                           preexec_fn=as_from_a_terminal) as process:
-        address = next(line.strip() for line in process.stdout
-                       if re.match(r" +http://127\.0\.0\.1:\d+/$", line))
-        assert urllib.request.urlopen(address).status == 200
-        yield process
+        try:
+            address = next(line.strip() for line in process.stdout
+                           if re.match(r" +http://127\.0\.0\.1:\d+/$", line))
+            assert urllib.request.urlopen(address).status == 200
+            yield process
+        finally:
+            process.terminate()         # where it is there still, since a test failed or was ended
     assert list(temp.iterdir()) == []
     wait_until(lambda: processes_of(temp) == {}, "the last of its processes to go")
 
