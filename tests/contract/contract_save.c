@@ -171,13 +171,17 @@ START_TEST(what_was_removed_stays_away)
 }
 END_TEST
 
+/* Bytes are counted, and no characters. */
+#define FOUR_BYTES "m\303\266r"
+#define SIX_BYTES  "12\37756\342"
+
 static void limited_save(bsession_save_mode_t mode, const bsession_key_t *key,
                          const bsession_record_t *record, apr_size_t max_bytes,
                          apr_size_t max_fields, apr_status_t expected)
 {
     bsession_change_t changes[] = {
         { BSESSION_SET, contract_bytes("name"), contract_bytes("123456"), 0 },
-        { BSESSION_SET, contract_bytes("more"), contract_bytes("123456"), 0 }
+        { BSESSION_SET, contract_bytes(FOUR_BYTES), contract_bytes(SIX_BYTES), 0 }
     };
     bsession_save_t save = { .mode = mode, .base = 50, .record = record, .max_bytes = max_bytes,
                              .max_fields = max_fields };
@@ -196,7 +200,7 @@ START_TEST(over_a_limit_nothing_changes)
         BSESSION_MERGE, BSESSION_REPLACE, BSESSION_PUT
     };
     bsession_record_t *small = contract_record("name", "1", NULL);
-    bsession_record_t *large = contract_record("name", "123456", "more", "123456", NULL);
+    bsession_record_t *large = contract_record("name", "123456", FOUR_BYTES, SIX_BYTES, NULL);
     bsession_key_t absent = contract_key('s');
     apr_size_t i;
 

@@ -3,11 +3,12 @@
 import http.client
 import re
 import ssl
+import subprocess
 
 import pytest
 
 from certificates import Authority
-from client import Client
+from client import Answer, Client
 from httpd import on
 
 # two visitors' browsers
@@ -26,6 +27,7 @@ PLACES = [("/ua", "BSessionBind ua action=revoke"),
           ("/ip24", "BSessionBind ip/24/48 action=revoke"),
           ("/both", "BSessionBind IP UA action=LOG"),
           ("/tls", "BSessionBind tls action=revoke"),
+          ("/auto", "BSessionCookie auto Secure=Auto"),
           # what the application is told is not what the visitor showed
           ("/hidden", "BSessionBind ua action=revoke\nRequestHeader unset User-Agent\nBSessionEnv All")]
 
@@ -43,6 +45,7 @@ Listen [::1]:{port}
 RemoteIPHeader X-Forwarded-For
 RemoteIPInternalProxy 127.0.0.1
 <VirtualHost *:{port1}>
+    Protocols h2 http/1.1
     SSLEngine On
     SSLCertificateFile {dir}/ca/localhost.pem
     SSLCertificateKeyFile {dir}/ca/localhost.key
@@ -52,7 +55,7 @@ RemoteIPInternalProxy 127.0.0.1
 """ + on() + "".join(PROBE % place for place in PLACES) + """
 RewriteEngine On
 RewriteRule ^/inward$ /ua?get=a [PT]
-""", mods=["remoteip", "ssl", "rewrite", "socache_shmcb"], ports=2, prepare=prepare)
+""", mods=["remoteip", "ssl", "rewrite", "socache_shmcb", "http2"], ports=2, prepare=prepare)
 
 
 class TlsClient(Client):
@@ -229,3 +232,34 @@ def test_without_a_certificate_it_is_tied_to_none(server):
     ann.jar = dict(nobody.jar)
     server.expect("another client certificate .* is ended")
     assert ann.results("get=a", at="/tls") == ["-"]
+
+
+def over_http2(server, path, cookies="", name=None):
+    """By a client that has a certificate, or has none."""
+    ca = server.authority
+    command = ["curl", "-s", "-i", "--http2", "--max-time", "30", "--cacert", ca.pem,
+               "-H", f"Cookie: {cookies}", f"https://localhost:{server.ports[1]}{path}"]
+    if name:
+        command += ["--cert", ca.dir / f"{name}.pem", "--key", ca.dir / f"{name}.key"]
+    head, body = subprocess.run(command, check=True, capture_output=True).stdout.split(b"\r\n\r\n", 1)
+    first, *lines = head.decode().split("\r\n")
+    assert first.startswith("HTTP/2 200")
+    answer = Answer(200, [tuple(line.split(": ", 1)) for line in lines], body)
+    for line in answer.cookies:
+        server.confidential.token(line.split(";")[0].partition("=")[2])
+    return answer
+
+
+def test_over_http2(server, build):
+    """There a request has a connection of its own, and the certificate is that of the one below it."""
+    if build.mpm == "prefork":
+        pytest.skip("mod_http2 does not serve under prefork")
+    ann = TlsClient(server, "ann")
+    begin(ann, "/tls")
+    cookie = f"bsession={ann.token}"
+    assert over_http2(server, "/tls?get=a", cookie, "ann").results == ["=1"]
+    server.expect("another client certificate .* is ended")
+    assert over_http2(server, "/tls?get=a", cookie, "bob").results == ["-"]
+    assert ann.results("get=a", at="/tls") == ["-"]
+    line, = over_http2(server, "/auto?set=a:1").cookies
+    assert line.startswith("auto=") and "; Secure" in line

@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from client import h2, quote, raw
+from client import h2, h2_upgraded, quote, raw
 from doubles import Backend, Gate, wait_until
 from httpd import on
 
@@ -361,6 +361,9 @@ def test_streams_of_http_2(server, build, visitor):
     answer = h2(server, "/probe?get=n&set=n:6", visitor.token)
     assert answer.status == 200
     assert is_free(visitor) and visitor.results("get=n") == ["=6"]
+    answer = h2_upgraded(server, "/env?get=n&set=n:7", f"bsession={visitor.token}")
+    assert answer.status == 200 and answer.results == ["=6", "ok"]
+    assert is_free(visitor) and visitor.results("get=n") == ["=7"]
     with held(visitor):
         assert refused(h2(server, "/vain?get=n", visitor.token))
 
