@@ -118,9 +118,10 @@ static apr_status_t waited_in_vain(const bs_session_t *s, apr_interval_time_t wa
 
     if (!s->waited) {
         bs_key_tag(&s->key, tag);
-        bs_log(s->where, bs_store_warning(s->terms.store, BS_TOLD_LOCKED),
-               "session %s: another request has its lock, and this one has waited for it for %" APR_TIME_T_FMT " ms in vain: raise wait= of BSessionLock, or find "
-               "out what takes so long", tag, apr_time_as_msec(wait));
+        bs_log(s->where, bs_store_warning(s->terms.store, BS_TOLD_LOCKED), "session %s: another "
+               "request has its lock, and this one has waited for it for %" APR_TIME_T_FMT " ms in "
+               "vain: raise wait= of BSessionLock, or find out what takes so long", tag,
+               apr_time_as_msec(wait));
     }
     return BSESSION_EBUSY;
 }
@@ -168,9 +169,9 @@ static apr_status_t was_overtaken(bs_session_t *s)
     char tag[BS_TAG_SIZE];
 
     bs_key_tag(&s->key, tag);
-    bs_log(s->where, bs_store_warning(s->terms.store, BS_TOLD_LOCKED), "session %s: this request has an "
-           "Upgrade header, and so its lock ended before the application had it; another request has "
-           "changed the session since, and what this one changed is dropped", tag);
+    bs_log(s->where, bs_store_warning(s->terms.store, BS_TOLD_LOCKED), "session %s: this request "
+           "has an Upgrade header, and so its lock ended before the application had it; another "
+           "request has changed the session since, and what this one changed is dropped", tag);
     bs_store_count(s->terms.store, BS_DROPPED_CHANGES);
     return bs_session_failed(s, BSESSION_EBUSY);
 }

@@ -43,8 +43,8 @@ static void finish_slot(bs_slot_t *slot)
     deadline = apr_time_now() + AFTERWARDS;
     status = bs_session_save(s, deadline);
     if (status != APR_SUCCESS) {
-        bs_log(s->where, BS_LOG_WARNING, "what was changed while the response was on its way could not "
-               "be saved: %s", bs_status_text(status));
+        bs_log(s->where, BS_LOG_WARNING, "what was changed while the response was on its way could "
+               "not be saved: %s", bs_status_text(status));
         return;
     }
     bs_session_touch_if_due(s, deadline);

@@ -2,8 +2,8 @@
 
 /**
  * @file afterwards.h
- * @brief What becomes of sessions once headers have left: while the body streams, at its end, and when
- *        the request is over.
+ * @brief What becomes of sessions once headers have left: while the body streams, at its end, and
+ *        when the request is over.
  */
 #ifndef BS_AFTERWARDS_H
 #define BS_AFTERWARDS_H
@@ -13,8 +13,9 @@
 /** A long answer is use, too. */
 void bs_touch_while_streaming(bs_visit_t *visit);
 
-/** With the end of the body, where a change that came behind the headers took a lock: the next request on
- *  this connection may come before the end of this one is told of, and would wait for it in vain. */
+/** With the end of the body, where a change that came behind the headers took a lock: the next
+ *  request on this connection may come before the end of this one is told of, and would wait for it
+ *  in vain. */
 void bs_finish_locked(const bs_visit_t *visit);
 
 /** All is over: what was changed late is saved, what was only read is prolonged. */

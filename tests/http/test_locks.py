@@ -268,7 +268,7 @@ def test_a_late_change_takes_it_again(server, visitor):
 
 def test_a_late_change_and_the_next_request_of_its_connection(server, visitor):
     """Pipelined, it may come before the first one's end is told of: it must not wait for that."""
-    request = "GET /vain?%s HTTP/1.1\r\nHost: x\r\nConnection: %s\r\nCookie: bsession=" + visitor.token + "\r\n\r\n"
+    request = f"GET /vain?%s HTTP/1.1\r\nHost: x\r\nConnection: %s\r\nCookie: bsession={visitor.token}\r\n\r\n"
     said = raw(server, (request % ("get=n&flush&set=n:7", "keep-alive") + request % ("get=n&set=m:1", "close")).encode())
     assert said.count(b"HTTP/1.1 200 OK") == 2 and said.endswith(b"get =7\nset ok\n"), said
     assert becomes_free(visitor) and visitor.results("get=n", "get=m") == ["=7", "=1"]

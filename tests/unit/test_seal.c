@@ -196,17 +196,18 @@ START_TEST(each_day_has_a_key_of_its_own)
     static const bsession_bytes_t beside = { "beside", 6 };
     bs_cipher_name_t name = { .day = 0 };
     unsigned char sealed[60][8], tags[60][BS_SEAL_TAG_SIZE], plain[8];
+    apr_uint32_t first = today();
     int day, other;
 
     memcpy(name.base, keys.list[0].seal, sizeof name.base);
     for (day = 0; day < 60; day++) {
-        name.day = today() + (apr_uint32_t)(day < 30 ? day : day << 16);
+        name.day = first + (apr_uint32_t)(day < 30 ? day : day << 16);
         memcpy(sealed[day], "a secret", 8);
         ck_assert_int_eq(bs_encrypt(&name, nonce, &beside, sealed[day], 8, tags[day]), APR_SUCCESS);
         for (other = 0; other < day; other++) {
             ck_assert_mem_ne(sealed[day], sealed[other], 8);
-            ck_assert_int_eq(bs_decrypt(&name, nonce, &beside, sealed[other], 8, tags[other], plain),
-                             BSESSION_ECORRUPT);
+            ck_assert_int_eq(bs_decrypt(&name, nonce, &beside, sealed[other], 8, tags[other],
+                                        plain), BSESSION_ECORRUPT);
         }
         ck_assert_int_eq(bs_decrypt(&name, nonce, &beside, sealed[day], 8, tags[day], plain),
                          APR_SUCCESS);
