@@ -9,6 +9,7 @@
 
 #include "apr_strings.h"
 #include "http_log.h"
+#include "http_protocol.h"
 #include "http_request.h"
 
 #include "commit.h"
@@ -74,7 +75,8 @@ void bs_environment_before_upgrade(request_rec *r, bs_visit_t *visit)
     }
 }
 
-/** Nobody changed to anything: the next handler is an application's. */
+/** Nobody changed to anything, and the next handler is an application's; or it is over, and what is
+ *  logged of its headers shows no token. */
 static int after_upgrade(request_rec *r)
 {
     bs_visit_t *visit = bs_visit_of(r);
@@ -362,4 +364,5 @@ void bs_register_environment_hooks(apr_pool_t *p)
     ap_hook_fixups(fixups, NULL, before, APR_HOOK_REALLY_FIRST);
     /* core's own is at APR_HOOK_REALLY_FIRST */
     ap_hook_handler(after_upgrade, NULL, NULL, APR_HOOK_REALLY_FIRST + 1);
+    ap_hook_log_transaction(after_upgrade, NULL, NULL, APR_HOOK_REALLY_FIRST);
 }

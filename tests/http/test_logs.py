@@ -6,7 +6,7 @@ import base64
 
 import pytest
 
-from client import quote
+from client import h2_upgraded, quote
 from confidential import Confidential
 from doubles import wait_until
 from httpd import on, read
@@ -74,6 +74,24 @@ def test_a_log_of_request_headers_shows_no_token(start):
     lines = wait_until(lambda: (found := read(server.dir / "got.log").splitlines()) and len(found) == 5 and found,
                        "five lines")
     assert sorted(lines) == ["-"] + ["x=1; y=2"] * 4
+    assert server.told() == []
+
+
+def test_nor_does_one_of_a_request_that_asks_for_another_protocol(start, build):
+    """Where it gets that it begins anew, with the cookie that it came with."""
+    if build.mpm == "prefork":
+        pytest.skip("mod_http2 does not serve under prefork")
+    server = start("Protocols h2c http/1.1\n" + on() + 'LogFormat "%>s %{Cookie}i" got\nCustomLog {dir}/got.log got\n',
+                   mods=["http2"])
+    client = server.client()
+    client.results("set=a:1")
+    cookie = f"x=1; bsession={client.token}; y=2"
+    assert h2_upgraded(server, "/probe?get=a", cookie).results == ["=1"]
+    headers = {"Upgrade": "foo", "Connection": "Upgrade", "Cookie": cookie}
+    assert client.results("get=a", headers=headers) == ["=1"]
+    lines = wait_until(lambda: (found := read(server.dir / "got.log").splitlines()) and len(found) == 4 and found,
+                       "four lines")
+    assert sorted(lines) == ["101 x=1; y=2", "200 -", "200 x=1; y=2", "200 x=1; y=2"]
     assert server.told() == []
 
 
