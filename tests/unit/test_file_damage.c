@@ -192,6 +192,102 @@ START_TEST(what_cannot_be_read_to_its_end_is_not_scanned)
 }
 END_TEST
 
+/* ------------------------------------------------------------------ descriptors */
+
+typedef int (closer_t)(int file);
+
+/* In place of the C library's. */
+int close(int file)
+{
+    closer_t *end = (closer_t *)dlsym(RTLD_NEXT, "close");
+
+    inheritable |= file >= 0 && !(fcntl(file, F_GETFD) & FD_CLOEXEC);
+    return end(file);
+}
+
+static int descriptors(void)
+{
+    DIR *list = opendir("/proc/self/fd");
+    int count = 0;
+
+    ck_assert_ptr_nonnull(list);
+    while (readdir(list)) {
+        count++;
+    }
+    closedir(list);
+    return count;
+}
+
+/* All that can be asked of a store, at the revision that is there and at another. */
+static void ask_all(bsession_backend_t *backend, const bsession_key_t *key)
+{
+    static const bsession_save_mode_t modes[] = {
+        BSESSION_CREATE, BSESSION_REPLACE, BSESSION_MERGE, BSESSION_PUT
+    };
+    int i, seen;
+
+    for (i = 0; i < 4; i++) {
+        files_load(backend, key);
+        files_touch(backend, key);
+        bsession_file_provider.remove(backend, key, 3, files_call());
+        files_save(backend, modes[i], key, 0);
+        scan_all(backend, &seen);
+        bsession_file_provider.sweep(backend, apr_time_now(), files_call());
+    }
+    files_remove(backend, key);
+}
+
+static void spoil(const char *path, int how)
+{
+    switch (how) {
+    case 0:
+        ck_assert_int_eq(unlink(path), 0);
+        break;
+    case 1:
+        ck_assert_int_eq(truncate(path, 9), 0);
+        break;
+    case 2:
+        ck_assert_int_eq(unlink(path), 0);
+        ck_assert_int_eq(symlink("/dev/null", path), 0);
+        break;
+    case 3:
+        ck_assert_int_eq(unlink(path), 0);
+        ck_assert_int_eq(mkdir(path, 0700), 0);
+        break;
+    case 4:
+        put_content(path, "", 0);
+        chmod(path, 0666);
+        break;
+    case 5:
+        utimensat(AT_FDCWD, path, (struct timespec[2]){ { 1, 0 }, { 1, 0 } }, 0);
+        break;
+    default:                            /* the directories above it */
+        path = apr_pstrmemdup(pool, path, (apr_size_t)(strrchr(path, '/') - path) - (how - 6u) * 3);
+        chmod(path, 0777);
+        break;
+    }
+}
+
+/* Whatever it is answered with. Nor is there one for a moment that a program would inherit. */
+START_TEST(no_call_keeps_a_descriptor)
+{
+    bsession_backend_t *backend = files_open("sync", "on");
+    bsession_key_t key = files_add(backend, 's', 0);
+    int before;
+
+    ask_all(backend, &key);             /* what is opened once may stay */
+    before = descriptors();
+    ck_assert_int_eq(files_save(backend, BSESSION_CREATE, &key, 0), APR_SUCCESS);
+    spoil(files_path(&key), _i);
+    backend->checked = 0;
+    memset(backend->leaves_checked, 0, FILE_LEAVES * sizeof(*backend->leaves_checked));
+    inheritable = 0;
+    ask_all(backend, &key);
+    ck_assert(!inheritable);
+    ck_assert_int_eq(descriptors(), before);
+}
+END_TEST
+
 TCase *file_damage_case(void)
 {
     TCase *tests = tcase_create("planted and damaged");
@@ -202,5 +298,6 @@ TCase *file_damage_case(void)
     tcase_add_test(tests, what_is_no_plain_file_of_ours_is_no_record);
     tcase_add_test(tests, any_damage_is_seen);
     tcase_add_test(tests, what_cannot_be_read_to_its_end_is_not_scanned);
+    tcase_add_loop_test(tests, no_call_keeps_a_descriptor, 0, 8);
     return tests;
 }
