@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/file.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <apr_strings.h>
@@ -14,6 +15,15 @@
 
 #define FILE_FIRST_PAUSE   50
 #define FILE_LONGEST_PAUSE 2000
+
+/* The wall clock may be set while somebody waits. */
+static apr_time_t file_monotonic(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return apr_time_from_sec(now.tv_sec) + now.tv_nsec / 1000;
+}
 
 /* Full jitter, so that those who wait do not wake together. */
 static void file_pause(apr_interval_time_t *most, apr_time_t left)
@@ -26,13 +36,13 @@ static void file_pause(apr_interval_time_t *most, apr_time_t left)
 }
 
 /* flock knows no time-out, and a signal that would end it is not ours to send. */
-static apr_status_t file_flock(int file, apr_time_t deadline, const bsession_backend_t *backend,
+static apr_status_t file_flock(int file, apr_time_t end, const bsession_backend_t *backend,
                                bsession_call_t *call)
 {
     apr_interval_time_t most = FILE_FIRST_PAUSE;
 
     while (flock(file, LOCK_EX | LOCK_NB) != 0) {
-        apr_time_t left = deadline - apr_time_now();
+        apr_time_t left = end - file_monotonic();
 
         if (errno != EWOULDBLOCK && errno != EINTR) {
             return file_outage(backend, "a record cannot be locked", call);
@@ -56,7 +66,7 @@ static int file_is_current(const file_locked_t *at, int leaf, const char *name)
            && named.st_ino == at->about.st_ino && named.st_dev == at->about.st_dev;
 }
 
-static apr_status_t file_lock_until(file_locked_t *at, apr_time_t deadline,
+static apr_status_t file_lock_until(file_locked_t *at, apr_time_t end,
                                     const bsession_backend_t *backend, int leaf, const char *name,
                                     bsession_call_t *call)
 {
@@ -66,7 +76,7 @@ static apr_status_t file_lock_until(file_locked_t *at, apr_time_t deadline,
         if (status != APR_SUCCESS) {
             return status;
         }
-        status = file_flock(at->file, deadline, backend, call);
+        status = file_flock(at->file, end, backend, call);
         if (status != APR_SUCCESS) {
             close(at->file);
             return status;
@@ -75,7 +85,7 @@ static apr_status_t file_lock_until(file_locked_t *at, apr_time_t deadline,
             break;
         }
         file_unlock(at);
-        if (apr_time_now() >= deadline) {
+        if (file_monotonic() >= end) {
             apr_snprintf(call->why, sizeof(call->why), "others changed a record again and again, "
                          "and no turn came in time: %s", backend->path);
             return APR_TIMEUP;
@@ -92,7 +102,9 @@ static apr_status_t file_lock_until(file_locked_t *at, apr_time_t deadline,
 apr_status_t file_lock(file_locked_t *at, const bsession_backend_t *backend, int leaf,
                        const char *name, bsession_call_t *call)
 {
-    return file_lock_until(at, call->deadline, backend, leaf, name, call);
+    apr_time_t end = file_monotonic() + call->deadline - apr_time_now();
+
+    return file_lock_until(at, end, backend, leaf, name, call);
 }
 
 apr_status_t file_trylock(file_locked_t *at, const bsession_backend_t *backend, int leaf,

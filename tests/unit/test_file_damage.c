@@ -11,7 +11,9 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <apr_strings.h>
@@ -192,6 +194,39 @@ START_TEST(what_cannot_be_read_to_its_end_is_not_scanned)
 }
 END_TEST
 
+/* ------------------------------------------------------------------ clocks */
+
+static apr_interval_time_t back;        /* by so much it is set back */
+static int                 looks_left;  /* when somebody has looked at it so often */
+
+/* In place of APR's. */
+apr_time_t apr_time_now(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    looks_left -= looks_left > 0;
+    return apr_time_from_sec(now.tv_sec) + now.tv_nsec / 1000 - (looks_left ? 0 : back);
+}
+
+START_TEST(a_clock_that_is_set_back_prolongs_no_wait)
+{
+    bsession_backend_t *backend = files_open(NULL, NULL);
+    bsession_key_t key = files_add(backend, 's', 0);
+    int holder = open(files_path(&key), O_RDONLY | O_CLOEXEC);
+    bsession_call_t *call = files_call();
+
+    ck_assert_int_eq(flock(holder, LOCK_EX), 0);
+    call->deadline = apr_time_now() + apr_time_from_msec(50);
+    looks_left = 3;
+    back = apr_time_from_sec(3600);
+    ck_assert_int_eq(bsession_file_provider.touch(backend, &key, 0, call), APR_TIMEUP);
+    back = 0;
+    ck_assert_int_eq(close(holder), 0);
+    ck_assert_int_eq(files_touch(backend, &key), APR_SUCCESS);
+}
+END_TEST
+
 /* ------------------------------------------------------------------ descriptors */
 
 typedef int (closer_t)(int file);
@@ -298,6 +333,7 @@ TCase *file_damage_case(void)
     tcase_add_test(tests, what_is_no_plain_file_of_ours_is_no_record);
     tcase_add_test(tests, any_damage_is_seen);
     tcase_add_test(tests, what_cannot_be_read_to_its_end_is_not_scanned);
+    tcase_add_test(tests, a_clock_that_is_set_back_prolongs_no_wait);
     tcase_add_loop_test(tests, no_call_keeps_a_descriptor, 0, 8);
     return tests;
 }
