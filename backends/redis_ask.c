@@ -190,14 +190,35 @@ static int ask_is_forbidden(const redisReply *error)
            || strstr(error->str, "ACL failure in script");
 }
 
-static int ask_is_full(const redisReply *error)
+/** By a command, or from within a script of version 6. */
+static int ask_write_is_refused(const redisReply *error, const char *word)
 {
-    return ask_error_is(error, "OOM") || strstr(error->str, " -OOM ") != NULL;
+    char within[32];
+
+    apr_snprintf(within, sizeof within, " -%s ", word);
+    return ask_error_is(error, word) || strstr(error->str, within) != NULL;
 }
 
-static int ask_is_read_only(const redisReply *error)
+/** Of a server that takes no change for now, has made none, and can be read: what to say of it. NULL
+ *  where it is something else. */
+static const char *ask_is_full(const redisReply *error)
 {
-    return ask_error_is(error, "READONLY") || strstr(error->str, " -READONLY ") != NULL;
+    static const struct {
+        const char *word, *hint;
+    } full[] = {
+        { "OOM", "OOM: its maxmemory is reached" },
+        { "MISCONF", "MISCONF: it cannot write to its disk" },
+        { "READONLY", "READONLY: it is a replica" },
+        { "NOREPLICAS", "NOREPLICAS: it has fewer replicas than min-replicas-to-write" }
+    };
+    apr_size_t i;
+
+    for (i = 0; i < sizeof full / sizeof *full; i++) {
+        if (ask_write_is_refused(error, full[i].word)) {
+            return full[i].hint;
+        }
+    }
+    return NULL;
 }
 
 int redis_ask_is_refusal(const redisReply *reply)
@@ -214,13 +235,10 @@ static const char *ask_hint(const ask_t *ask)
     if (ask_error_is(ask->error, "NOAUTH") || strstr(ask->error->str, "unauthenticated")) {
         return "NOAUTH: it wants a password: password=";
     }
-    if (ask_is_full(ask->error)) {
-        return "OOM: its maxmemory is reached";
-    }
     if (ask_error_is(ask->error, "MOVED") && !redis_topology_can_change(ask->topology)) {
         return "MOVED: it is a node of a Cluster, which wants cluster=on";
     }
-    return NULL;
+    return ask_is_full(ask->error);
 }
 
 /** The first word of an error says what is wrong; what follows may quote us. */
@@ -260,7 +278,7 @@ static ask_turn_t ask_turn_for_error(ask_t *ask, bsession_call_t *call)
         ask->asking = !moved;
         return ASK_AGAIN;
     }
-    if (ask_is_read_only(ask->error)) {
+    if (ask_write_is_refused(ask->error, "READONLY")) {
         redis_topology_doubt(ask->topology, ask->node);
         return ASK_AGAIN;
     }
@@ -322,7 +340,8 @@ static int ask_once_more(ask_t *ask, apr_status_t status)
     }
     /* it was made a replica. Where nothing but its name says who the master is, that may lead to
      * another one by now, which a connection that is there already does not notice */
-    if (!ask->fresh && ask_is_read_only(ask->error) && !redis_topology_can_change(ask->topology)) {
+    if (!ask->fresh && ask_write_is_refused(ask->error, "READONLY")
+        && !redis_topology_can_change(ask->topology)) {
         redis_link_close(ask->link);
         return 1;
     }

@@ -11,6 +11,7 @@ from doubles import Gate, wait_until
 from httpd import on
 from load import Load
 from places import ONE_CHILD
+from ports import free_port
 from redis_server import Redis
 
 TIMEOUT = 1.0
@@ -265,6 +266,42 @@ def test_a_full_server(server, redis):
     redis("CONFIG", "SET", "maxmemory", "0")
     wait_until(lambda: visitor.probe("set=c:3").status == 200, "room")
     assert visitor.results("get=a", "get=c") == ["=1", "=3"]
+
+
+@pytest.fixture
+def refusing(redis):
+    """Makes the server refuse changes, in one of these ways; and it takes them again."""
+    dump = redis.dir / "dump.rdb"
+
+    def refuse(word):
+        if word == "MISCONF":               # it cannot write its dump, in whose place something else is
+            dump.mkdir()
+            redis("CONFIG", "SET", "save", "3600 1")
+            redis("BGSAVE")
+            wait_until(lambda: b"rdb_last_bgsave_status:err" in redis("INFO", "persistence"), "the dump to fail")
+        elif word == "READONLY":            # it was made a replica, and its master is not there
+            redis("REPLICAOF", "127.0.0.1", free_port())
+        else:
+            redis("CONFIG", "SET", "min-replicas-to-write", "1")
+    yield refuse
+    redis("REPLICAOF", "NO", "ONE")
+    redis("CONFIG", "SET", "min-replicas-to-write", "0", "save", "")
+    if dump.is_dir():
+        dump.rmdir()
+
+
+@pytest.mark.parametrize("word,why", [("MISCONF", "it cannot write to its disk"), ("READONLY", "it is a replica"),
+                                      ("NOREPLICAS", "it has fewer replicas than min-replicas-to-write")])
+def test_a_server_that_takes_no_changes(server, redis, refusing, word, why):
+    """However many it refuses, what is there is read meanwhile, and the breaker stays closed."""
+    visitor = server.client()
+    assert visitor.results("set=a:1") == ["ok"]
+    refusing(word)
+    for _ in range(10):                     # breaker=3
+        assert server.client().probe("set=a:1").status == 503
+    assert visitor.results("get=a") == ["=1"]
+    assert f": the server refused with {word}: {why}" in server.logged("store default: save failed: ")
+    assert states(server) == ["failed"]
 
 
 def test_a_password_that_changes(server, redis, start):

@@ -166,6 +166,17 @@ def test_who_we_are_goes_along_with_a_load(wire, visitor, server):
         assert (b"AUTH" in flight and b"SELECT" in flight) == together
 
 
+def test_what_travels(wire, visitor):
+    """One question and one save, in which there is what changed and nothing else; what is added to, is there."""
+    assert visitor.results("set=long:" + "x" * 500, "incr=n:40") == ["ok", "=41"]
+    wire.clear()
+    assert visitor.results("get=long", "get=b", "set=a:changed", "incr=n:5") == ["=" + "x" * 500, "=2", "ok", "=46"]
+    load, save = wire.seen
+    assert LOAD in load and b"PTTL" in load and SAVE in save
+    assert b"changed" in save and b"\r\n5\r\n" in save
+    assert b"xxx" not in save and b"\r\nb\r\n" not in save and b"\r\n46\r\n" not in save
+
+
 # -- cut off at each byte of a reply
 
 def length_of(wire, visitor, *calls, match):
@@ -506,12 +517,14 @@ def test_a_server_with_too_many_clients(server, wire, redis, visitor):
         redis("CONFIG", "SET", "maxclients", "1000")
     assert visitor.results("get=a") == ["=1"]
 
-def test_a_full_server_of_version_6(server, wire, visitor):
+@pytest.mark.parametrize("said,why", [
+    (b"-OOM command not allowed when used memory > 'maxmemory'.", "OOM: its maxmemory"),
+    (b"-MISCONF Redis is configured to save RDB snapshots, but", "MISCONF: it cannot write to its disk")])
+def test_a_full_server_of_version_6(server, wire, visitor, said, why):
     """Its scripts wrap what went wrong into a sentence."""
-    wire.once(SAVE, Instead(b"-ERR Error running script (call to f_0): @user_script:9: @user_script: 9: -OOM command "
-                            b"not allowed when used memory > 'maxmemory'.\r\n"))
+    wire.once(SAVE, Instead(b"-ERR Error running script (call to f_0): @user_script:9: @user_script: 9: %s\r\n" % said))
     assert refused(visitor.probe("incr=n:1"))
-    assert "the server refused with OOM: its maxmemory" in server.logged("store default: save failed")
+    assert f"the server refused with {why}" in server.logged("store default: save failed")
 
 
 # -- somebody else is the master now
