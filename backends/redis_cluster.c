@@ -75,14 +75,22 @@ apr_status_t redis_cluster_read(const redis_address_t *from, const redisReply *r
                                 apr_array_header_t *ranges, bsession_call_t *call)
 {
     redis_range_t range;
+    int slots = 0;
     apr_size_t i;
 
-    for (i = 0; reply->type == REDIS_REPLY_ARRAY && i < reply->elements; i++) {
+    for (i = 0; reply->type == REDIS_REPLY_ARRAY && i < reply->elements && slots <= REDIS_SLOTS; i++) {
         if (cluster_read_range(&range, reply->element[i], from, call->pool)) {
+            slots += range.last - range.first + 1;
             APR_ARRAY_PUSH(ranges, redis_range_t) = range;
         }
     }
-    if (ranges->nelts) {
+    if (slots > REDIS_SLOTS) {              /* each has one owner: a map without an end is none */
+        ranges->nelts = 0;
+        apr_snprintf(call->why, sizeof call->why, "%s: it names more slots than there are",
+                     redis_address_text(from, call->pool));
+        return APR_EGENERAL;
+    }
+    if (slots) {
         return APR_SUCCESS;
     }
     if (reply->type == REDIS_REPLY_ERROR) {

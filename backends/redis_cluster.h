@@ -25,13 +25,13 @@ int          redis_cluster_slot(const char *key, apr_size_t len);
 
 /**
  * Asks these nodes in turn until one answers, for a share of the time each.
- * @param ranges  what it says, of redis_range_t, is added to it, in call->pool
+ * @param ranges  what it says, of redis_range_t, is put into it, in call->pool
  */
 apr_status_t redis_cluster_look(const redis_conf_t *conf, const apr_array_header_t *nodes,
                                 apr_array_header_t *ranges, bsession_call_t *call);
 
-/** The reply to CLUSTER SLOTS of the node `from`: what it says is added to `ranges`, in call->pool.
- *  Other than APR_SUCCESS: it says nothing, and `why` is set. */
+/** The reply to CLUSTER SLOTS of the node `from`: what it says is put into `ranges`, in call->pool,
+ *  which are empty. Other than APR_SUCCESS: it says nothing, and `why` is set. */
 apr_status_t redis_cluster_read(const redis_address_t *from, const redisReply *reply,
                                 apr_array_header_t *ranges, bsession_call_t *call);
 

@@ -49,6 +49,12 @@ static apr_uint32_t node_hash(const redis_node_t *node)
     return hash ^ hash >> 15;
 }
 
+/** None of them is 0: what nobody is known to own, and scans, count there. */
+static unsigned node_number(const redis_node_t *node)
+{
+    return 1 + node_hash(node) % (BSESSION_NODES - 1);
+}
+
 redis_node_t *redis_slots_node_at(redis_slots_t *slots, const redis_address_t *address)
 {
     redis_node_t *node;
@@ -65,7 +71,7 @@ redis_node_t *redis_slots_node_at(redis_slots_t *slots, const redis_address_t *a
     node = redis_node_make(slots->conf, address, slots->pool);
     if (node) {
         node->used = redis_clock();
-        node->number = node_hash(node) % BSESSION_NODES;
+        node->number = node_number(node);
         apr_array_push(slots->nodes);
         list = (redis_node_t **)slots->nodes->elts;
         memmove(list + at + 1, list + at,
@@ -101,10 +107,10 @@ static void slots_number_nodes(redis_slots_t *slots)
 
     for (i = 0; i < slots->nodes->nelts; i++) {
         redis_node_t *node = redis_slots_node(slots, i);
-        unsigned number = node_hash(node) % BSESSION_NODES;
+        unsigned number = node_number(node);
 
         for (tries = 0; node->slots && tries < BSESSION_NODES && taken[number]; tries++) {
-            number = (number + 1) % BSESSION_NODES;
+            number = number % (BSESSION_NODES - 1) + 1;
         }
         taken[number] |= node->slots > 0;
         node->number = number;

@@ -89,7 +89,7 @@ static void as_slots(const redisReply *reply)
 {
     apr_array_header_t *ranges = apr_array_make(pool, 4, sizeof(redis_range_t));
     bsession_call_t call = call_now();
-    int i;
+    int i, slots = 0;
 
     if (redis_cluster_read(&server, reply, ranges, &call) != APR_SUCCESS) {
         MUST(call.why[0] && !ranges->nelts);
@@ -99,7 +99,9 @@ static void as_slots(const redisReply *reply)
 
         MUST(range->first >= 0 && range->first <= range->last && range->last < REDIS_SLOTS);
         MUST(range->address.host && *range->address.host && range->address.port);
+        slots += range->last - range->first + 1;
     }
+    MUST(slots <= REDIS_SLOTS);
 }
 
 static void as_master(const redisReply *reply)

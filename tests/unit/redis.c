@@ -18,6 +18,7 @@
 
 #define HOUR     3600
 #define LONG_AGO apr_time_from_sec(HOUR)
+#define NUMBERS  (BSESSION_NODES - 1)       /* that nodes can have */
 
 apr_pool_t         *pool;
 redis_conf_t        conf;
@@ -125,6 +126,81 @@ END_TEST
 
 /* ------------------------------------------------------------------ who owns what */
 
+/* What a node answers to CLUSTER SLOTS with so many ranges alike, whose ends and address are `range`. */
+static apr_status_t told_slots(int count, const char *range, apr_array_header_t *ranges,
+                               bsession_call_t *call)
+{
+    redis_address_t from = at("10.0.0.1", 7000);
+    redisReader *reader = redis_reader_make();
+    redisReply *reply;
+    char head[16];
+    apr_status_t status;
+
+    redisReaderFeed(reader, head, (size_t)apr_snprintf(head, sizeof head, "*%d\r\n", count));
+    while (count--) {
+        redisReaderFeed(reader, range, strlen(range));
+    }
+    ck_assert_int_eq(redis_reader_next(reader, &reply, pool), REDIS_OK);
+    ck_assert_ptr_nonnull(reply);
+    status = redis_cluster_read(&from, reply, ranges, call);
+    redisReaderFree(reader);
+    return status;
+}
+
+START_TEST(slots_have_owners_by_the_word_of_a_node)
+{
+    static const struct {
+        const char *master;             /* of all slots */
+        const char *host;               /* NULL: nobody is named */
+        int         port;
+    } told[] = {
+        { "*2\r\n$9\r\n127.0.0.1\r\n:7001\r\n", "127.0.0.1", 7001 },
+        { "*4\r\n$3\r\n::1\r\n:7001\r\n$2\r\nid\r\n*0\r\n", "::1", 7001 },
+        { "*4\r\n$4\r\nname\r\n:1\r\n$2\r\nid\r\n*2\r\n$2\r\nip\r\n$9\r\n127.0.0.1\r\n", "name", 1 },
+        /* where it was asked */
+        { "*2\r\n$0\r\n\r\n:7001\r\n", "10.0.0.1", 7001 }, { "*2\r\n$-1\r\n:7001\r\n", "10.0.0.1", 7001 },
+        /* a name that it should have, and has not */
+        { "*2\r\n$1\r\n?\r\n:7001\r\n", NULL, 0 },
+        { "*2\r\n$1\r\na\r\n:0\r\n", NULL, 0 }, { "*2\r\n$1\r\na\r\n:65536\r\n", NULL, 0 },
+        { "*2\r\n$1\r\na\r\n$1\r\n1\r\n", NULL, 0 }, { "*1\r\n$1\r\na\r\n", NULL, 0 }, { "*-1\r\n", NULL, 0 }
+    };
+    apr_size_t i;
+
+    for (i = 0; i < sizeof told / sizeof *told; i++) {
+        apr_array_header_t *ranges = apr_array_make(pool, 1, sizeof(redis_range_t));
+        bsession_call_t call = { .pool = pool };
+        apr_status_t status = told_slots(1, apr_pstrcat(pool, "*3\r\n:0\r\n:16383\r\n", told[i].master, NULL),
+                                         ranges, &call);
+
+        ck_assert_msg((status == APR_SUCCESS) == !!told[i].host && ranges->nelts == !!told[i].host
+                      && !call.why[0] == !!told[i].host, "%d", (int)i);
+        if (told[i].host) {
+            ck_assert_str_eq(APR_ARRAY_IDX(ranges, 0, redis_range_t).address.host, told[i].host);
+            ck_assert_int_eq(APR_ARRAY_IDX(ranges, 0, redis_range_t).address.port, told[i].port);
+        }
+    }
+}
+END_TEST
+
+#define MASTER "*2\r\n$1\r\na\r\n:1\r\n"
+
+/* Nobody walks through all slots as often as a node has the cheek to name them. */
+START_TEST(a_slot_is_named_once)
+{
+    apr_array_header_t *ranges = apr_array_make(pool, 1, sizeof(redis_range_t));
+    bsession_call_t call = { .pool = pool };
+
+    ck_assert_int_eq(told_slots(REDIS_SLOTS, "*3\r\n:7\r\n:7\r\n" MASTER, ranges, &call), APR_SUCCESS);
+    ck_assert_int_eq(ranges->nelts, REDIS_SLOTS);
+    ranges->nelts = 0;
+    ck_assert_int_ne(told_slots(REDIS_SLOTS + 1, "*3\r\n:7\r\n:7\r\n" MASTER, ranges, &call), APR_SUCCESS);
+    ck_assert_int_eq(ranges->nelts, 0);
+    ck_assert_int_ne(told_slots(200000, "*3\r\n:0\r\n:16383\r\n" MASTER, ranges, &call), APR_SUCCESS);
+    ck_assert_int_eq(ranges->nelts, 0);
+    ck_assert_ptr_nonnull(strstr(call.why, "more slots than there are"));
+}
+END_TEST
+
 /* The slots, in even parts, of so many of these: `host` is what their addresses begin with. */
 static void owned_by(const char *host, int count)
 {
@@ -200,12 +276,12 @@ END_TEST
 /* Children that know of the same owners number them alike, whoever else they knew before. */
 START_TEST(owners_have_numbers_of_their_own)
 {
-    unsigned numbers[BSESSION_NODES];
-    char taken[BSESSION_NODES] = "";
+    unsigned numbers[NUMBERS];
+    char taken[BSESSION_NODES] = "x";       /* 0 is what nobody owns: its failures are no node's */
     int i;
 
-    owned_by("n", BSESSION_NODES);
-    for (i = 0; i < BSESSION_NODES; i++) {
+    owned_by("n", NUMBERS);
+    for (i = 0; i < NUMBERS; i++) {
         numbers[i] = node_at(apr_psprintf(pool, "n%d", i))->number;
         ck_assert_uint_lt(numbers[i], BSESSION_NODES);
         ck_assert_int_eq(taken[numbers[i]]++, 0);
@@ -213,13 +289,14 @@ START_TEST(owners_have_numbers_of_their_own)
     teardown();
     setup();
     owned_by("m", 40);
-    owned_by("n", BSESSION_NODES);
-    for (i = 0; i < BSESSION_NODES; i++) {
+    owned_by("n", NUMBERS);
+    for (i = 0; i < NUMBERS; i++) {
         ck_assert_uint_eq(node_at(apr_psprintf(pool, "n%d", i))->number, numbers[i]);
     }
     owned_by("n", 3 * BSESSION_NODES);
     for (i = 0; i < 3 * BSESSION_NODES; i++) {
         ck_assert_uint_lt(node_at(apr_psprintf(pool, "n%d", i))->number, BSESSION_NODES);
+        ck_assert_uint_gt(node_at(apr_psprintf(pool, "n%d", i))->number, 0);
     }
 }
 END_TEST
@@ -324,6 +401,8 @@ int main(void)
     tcase_add_test(tests, a_key_falls_into_the_slot_that_servers_say);
     tcase_add_test(tests, a_redirection_says_where);
     tcase_add_test(tests, a_redirection_that_says_nothing);
+    tcase_add_test(tests, slots_have_owners_by_the_word_of_a_node);
+    tcase_add_test(tests, a_slot_is_named_once);
     tcase_add_test(tests, owners_are_those_that_were_named_last);
     tcase_add_test(tests, a_slot_changes_hands);
     tcase_add_test(tests, a_doubt_ends_when_owners_are_named);
