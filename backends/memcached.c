@@ -357,5 +357,6 @@ const bsession_provider_t bsession_memcached_provider = {
     .scan       = mc_scan,
     .load_many  = mc_load_many,
     .node_of    = mc_node_of,
+    .node_name  = mc_node_name,
     .stats      = mc_stats
 };

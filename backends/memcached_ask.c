@@ -21,6 +21,13 @@ unsigned mc_node_of(bsession_backend_t *backend, const bsession_key_t *key)
     return (unsigned)mc_ring_find(backend->ring, &name);
 }
 
+const char *mc_node_name(bsession_backend_t *backend, const bsession_key_t *key, apr_pool_t *pool)
+{
+    const mc_conf_t *conf = &backend->conf;
+
+    return conf->nservers > 1 ? mc_server_text(&conf->servers[mc_node_of(backend, key)], pool) : NULL;
+}
+
 apr_status_t mc_read(bsession_backend_t *backend, const mc_item_t *item,
                      bsession_record_t *record, bsession_call_t *call)
 {

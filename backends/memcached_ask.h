@@ -43,6 +43,8 @@ void         mc_name_of(const bsession_backend_t *backend, const bsession_key_t 
 
 /** The server that has it, by its place in the URL. */
 unsigned     mc_node_of(bsession_backend_t *backend, const bsession_key_t *key);
+/** What it is called, where there are others. */
+const char  *mc_node_name(bsession_backend_t *backend, const bsession_key_t *key, apr_pool_t *pool);
 
 /** What an item has of a record, but for its key. */
 apr_status_t mc_read(bsession_backend_t *backend, const mc_item_t *item,

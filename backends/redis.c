@@ -57,6 +57,14 @@ static unsigned redis_node_of(bsession_backend_t *backend, const bsession_key_t 
     return redis_topology_number(backend->topology, &name);
 }
 
+static const char *redis_node_name(bsession_backend_t *backend, const bsession_key_t *key,
+                                   apr_pool_t *pool)
+{
+    redis_word_t name = redis_key_word(backend, key, pool);
+
+    return backend->topology ? redis_topology_text(backend->topology, &name, pool) : NULL;
+}
+
 /** Scripts answer a list that begins with a word. */
 static apr_status_t status_of(const redisReply *reply, bsession_call_t *call)
 {
@@ -337,6 +345,7 @@ static apr_status_t redis_child_init(bsession_backend_t *backend, apr_pool_t *pc
         .scan       = redis_scan,            \
         .load_many  = redis_load_many,       \
         .node_of    = redis_node_of,         \
+        .node_name  = redis_node_name,       \
         .stats      = redis_stats            \
     }
 

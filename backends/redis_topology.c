@@ -351,6 +351,21 @@ unsigned redis_topology_number(redis_topology_t *topology, const redis_word_t *n
     return number;
 }
 
+const char *redis_topology_text(redis_topology_t *topology, const redis_word_t *name, apr_pool_t *pool)
+{
+    const char *text = NULL;
+
+    if (topology->conf->layout == REDIS_CLUSTER) {
+        const redis_node_t *node;
+
+        apr_thread_mutex_lock(topology->lock);
+        node = topology->slots.owner[topology_slot(topology, name)];
+        text = node ? redis_address_text(&node->address, pool) : NULL;
+        apr_thread_mutex_unlock(topology->lock);
+    }
+    return text;
+}
+
 /* ------------------------------------------------------------------ all of them */
 
 /** In the order of addresses; NULL: there are not so many. */

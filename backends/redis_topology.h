@@ -58,7 +58,10 @@ void         redis_topology_redirect(redis_topology_t *topology, const redis_nod
                                      bsession_call_t *call);
 
 /** Of the server that owns the name, below BSESSION_NODES, alike in every child that knows of the
- *  same servers; 0 where there is one. */
+ *  same servers; 0 where there is one, or nobody is known to own it. */
 unsigned     redis_topology_number(redis_topology_t *topology, const redis_word_t *name);
+
+/** Its address, for messages; NULL where that number is 0. */
+const char  *redis_topology_text(redis_topology_t *topology, const redis_word_t *name, apr_pool_t *pool);
 
 #endif

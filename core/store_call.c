@@ -21,6 +21,7 @@ typedef struct {
     bs_store_t       *store;
     void             *where;
     bs_verb_t         verb;
+    const bsession_key_t *key;          /* NULL: it is about no record */
     unsigned          place;            /* of the node */
     bs_breaker_t     *node;
     bs_breaker_say_t  said;
@@ -93,6 +94,7 @@ static int enter(passage_t *passage, bs_store_t *store, bs_verb_t verb,
     passage->store = store;
     passage->where = caller->where;
     passage->verb = verb;
+    passage->key = key;
     passage->place = node_index(store, key);
     passage->node = &store->shared->nodes[passage->place];
     passage->begun = bs_monotonic();
@@ -110,34 +112,22 @@ static int enter(passage_t *passage, bs_store_t *store, bs_verb_t verb,
     return 1;
 }
 
+/** What the part that was asked is called, where the store has several. Its key may live elsewhere by now. */
+static const char *part_of(const passage_t *passage)
+{
+    const bs_store_t *store = passage->store;
+
+    return passage->key && store->provider->node_name
+           && node_index(store, passage->key) == passage->place
+           ? store->provider->node_name(store->backend, passage->key, passage->call.pool) : NULL;
+}
+
 static void tell(const passage_t *passage, bs_breaker_news_t news, apr_status_t status)
 {
-    const char *name = passage->store->name;
-    const char *why;
-
-    if (news == BS_SAME) {
-        return;
-    }
-    why = passage->call.why[0] ? passage->call.why : bs_status_text(status);
-    switch (news) {
-    case BS_FIRST_FAILURE:
-        bs_log(passage->where, BS_LOG_WARNING, "store %s: %s failed: %s", name,
-               verb_names[passage->verb], why);
-        break;
-    case BS_OPENED:
-        bs_log(passage->where, BS_LOG_ERROR, "store %s: failed %u times in a row, and is left alone "
-               "for a while (the last: %s: %s)", name, passage->store->breaker.failures,
-               verb_names[passage->verb], why);
-        break;
-    case BS_OPENED_AGAIN:
-        bs_log(passage->where, BS_LOG_INFO, "store %s: still failing: %s: %s", name,
-               verb_names[passage->verb], why);
-        break;
-    case BS_CLOSED:
-        bs_log(passage->where, BS_LOG_WARNING, "store %s: answers again", name);
-        break;
-    case BS_SAME:
-        break;
+    if (news != BS_SAME) {
+        bs_store_tell(passage->store, passage->where, news, verb_names[passage->verb],
+                      part_of(passage),
+                      passage->call.why[0] ? passage->call.why : bs_status_text(status));
     }
 }
 

@@ -138,6 +138,10 @@ void         bs_store_count(bs_store_t *store, bs_event_t event);
  *  information. */
 bs_level_t   bs_store_warning(bs_store_t *store, bs_told_t of);
 
+/** A line for a change of state: of this part of the store, or with NULL of all of it. */
+void         bs_store_tell(const bs_store_t *store, void *where, bs_breaker_news_t news,
+                           const char *verb, const char *part, const char *why);
+
 /* In store_conf.c. */
 
 void         bs_store_stats(bs_store_t *store, const bs_caller_t *caller, bsession_stats_t *stats);

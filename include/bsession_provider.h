@@ -331,8 +331,13 @@ typedef struct {
                               bsession_call_t *call);
 
     /** Optional: which part that fails by itself this key lives on, below BSESSION_NODES, for the
-     *  circuit breaker. */
+     *  circuit breaker. Calls without a key, such as scan, count as 0. */
     unsigned     (*node_of)(bsession_backend_t *backend, const bsession_key_t *key);
+
+    /** Optional, beside node_of: what people call the part that this key lives on now, from `pool`,
+     *  for the log; NULL where there is nothing to call it by. */
+    const char  *(*node_name)(bsession_backend_t *backend, const bsession_key_t *key,
+                              apr_pool_t *pool);
 
     /** Optional: drop some of the expired, until the deadline, which is near. Each call goes on
      *  where the last one ended, in whatever process that was. APR_SUCCESS: all records were looked

@@ -87,6 +87,7 @@ def test_one_of_three_is_lost(start, ring, how):
         getattr(ring.servers[lost], how)()
         wait_until(lambda: all(v.unknown for v in touched), "its visitors to be told")
         wait_until(lambda: "left alone" in server.log()[server.seen:], "the breaker to open")
+        assert f"store default: {ring.servers[lost].host} failed 3 times" in server.log()[server.seen:]
         before = [v.told for v in untouched]
         wait_until(lambda: all(v.told > was + 20 for v, was in zip(untouched, before)), "the others to go on")
         if how == "kill":
@@ -97,6 +98,7 @@ def test_one_of_three_is_lost(start, ring, how):
         wait_until(lambda: all(v.counted > was + 2 for v, was in zip(touched, before)),
                    "its visitors to be served")
         assert all(v.lost == (how == "kill") for v in touched)
+        server.logged(f"store default: {ring.servers[lost].host} answers again")
     assert [v.unknown + v.lost for v in untouched] == [0] * len(untouched)
     assert all(v.slowest < TIMEOUT for v in untouched), [v.slowest for v in untouched]
     server.expect("store default: ")

@@ -1,12 +1,16 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-/* What the log is told of a store where one verb fails and the others succeed. */
+/* What the log is told of a store where one verb fails and the others succeed, and of its nodes. */
 
 #include "bed.h"
 
 #include <string.h>
 
+#include <apr_strings.h>
+
 static bs_token_t token;
+static unsigned   node;                     /* that all keys live on */
+static int        number;                   /* what it is called; 0: by nothing */
 
 static void told_setup(void)
 {
@@ -132,6 +136,92 @@ START_TEST(what_visitors_bring_about_is_a_warning_so_often)
 }
 END_TEST
 
+/* ---- a store of several nodes ---- */
+
+static unsigned node_of(bsession_backend_t *backend, const bsession_key_t *key)
+{
+    (void)backend, (void)key;
+    return node;
+}
+
+static const char *node_name(bsession_backend_t *backend, const bsession_key_t *key, apr_pool_t *in)
+{
+    (void)backend, (void)key;
+    return number ? apr_psprintf(in, "node-%d", number) : NULL;
+}
+
+static void with_nodes(int called)
+{
+    static bsession_provider_t provider;
+
+    provider = *bed_store.provider;
+    provider.node_of = node_of;
+    provider.node_name = node_name;
+    bed_store.provider = &provider;
+    node = 7;
+    number = called;
+}
+
+static void told(const char *part)
+{
+    ck_assert_msg(strstr(bed_last_line(), part) != NULL, "%s", bed_last_line());
+}
+
+/* That a node is left alone, fails on, and answers again is said of the same node. */
+START_TEST(a_node_is_called_by_its_name)
+{
+    int i;
+
+    with_nodes(3);
+    bed_answer(BS_VERB_LOAD, BED_OUTAGE, 6);
+    for (i = 0; i < 5; i++) {
+        bed_is(load(), BED_OUTAGE);
+    }
+    told("store bed: node-3 failed 5 times in a row, and is left alone for a while (the last: load: ");
+    bed_shared.nodes[7].open_until = 1;     /* its rest is over */
+    bed_is(load(), BED_OUTAGE);
+    told("store bed: node-3 still failing: load: ");
+    bed_shared.nodes[7].open_until = 1;
+    bed_is(load(), APR_SUCCESS);
+    told("store bed: node-3 answers again");
+}
+END_TEST
+
+START_TEST(a_node_without_a_name_is_the_store)
+{
+    int i;
+
+    with_nodes(0);
+    bed_answer(BS_VERB_LOAD, BED_OUTAGE, 5);
+    for (i = 0; i < 5; i++) {
+        bed_is(load(), BED_OUTAGE);
+    }
+    told("store bed: failed 5 times in a row");
+    bed_shared.nodes[7].open_until = 1;
+    bed_is(load(), APR_SUCCESS);
+    told("store bed: answers again");
+}
+END_TEST
+
+static void the_key_moves(void)
+{
+    node = 8;
+}
+
+/* It was asked, and not the one that has the key by now. */
+START_TEST(a_node_that_lost_the_key_is_not_called_by_anothers_name)
+{
+    with_nodes(4);
+    bed_store.breaker.failures = 1;
+    bed_answer(BS_VERB_LOAD, BED_OUTAGE, 1);
+    bed_is(load(), BED_OUTAGE);
+    bed_shared.nodes[7].open_until = 1;
+    bed_before(BS_VERB_LOAD, the_key_moves);
+    bed_is(load(), APR_SUCCESS);
+    told("store bed: answers again");
+}
+END_TEST
+
 Suite *store_told_suite(void)
 {
     Suite *suite = suite_create("store_told");
@@ -144,6 +234,9 @@ Suite *store_told_suite(void)
     tcase_add_test(tests, a_full_store_is_told_of_once_and_asked_on);
     tcase_add_test(tests, after_an_outage_it_is_told_of_anew);
     tcase_add_test(tests, what_visitors_bring_about_is_a_warning_so_often);
+    tcase_add_test(tests, a_node_is_called_by_its_name);
+    tcase_add_test(tests, a_node_without_a_name_is_the_store);
+    tcase_add_test(tests, a_node_that_lost_the_key_is_not_called_by_anothers_name);
     suite_add_tcase(suite, tests);
     return suite;
 }
