@@ -25,7 +25,8 @@ const char *mc_node_name(bsession_backend_t *backend, const bsession_key_t *key,
 {
     const mc_conf_t *conf = &backend->conf;
 
-    return conf->nservers > 1 ? mc_server_text(&conf->servers[mc_node_of(backend, key)], pool) : NULL;
+    return conf->nservers > 1 ? mc_server_text(&conf->servers[mc_node_of(backend, key)], pool)
+                              : NULL;
 }
 
 apr_status_t mc_read(bsession_backend_t *backend, const mc_item_t *item,

@@ -199,8 +199,8 @@ static int ask_write_is_refused(const redisReply *error, const char *word)
     return ask_error_is(error, word) || strstr(error->str, within) != NULL;
 }
 
-/** Of a server that takes no change for now, has made none, and can be read: what to say of it. NULL
- *  where it is something else. */
+/** Of a server that takes no change for now, has made none, and can be read: what to say of it.
+ *  NULL where it is something else. */
 static const char *ask_is_full(const redisReply *error)
 {
     static const struct {

@@ -74,11 +74,11 @@ static int cluster_read_range(redis_range_t *range, const redisReply *entry,
 apr_status_t redis_cluster_read(const redis_address_t *from, const redisReply *reply,
                                 apr_array_header_t *ranges, bsession_call_t *call)
 {
+    apr_size_t count = reply->type == REDIS_REPLY_ARRAY ? reply->elements : 0, i;
     redis_range_t range;
     int slots = 0;
-    apr_size_t i;
 
-    for (i = 0; reply->type == REDIS_REPLY_ARRAY && i < reply->elements && slots <= REDIS_SLOTS; i++) {
+    for (i = 0; i < count && slots <= REDIS_SLOTS; i++) {
         if (cluster_read_range(&range, reply->element[i], from, call->pool)) {
             slots += range.last - range.first + 1;
             APR_ARRAY_PUSH(ranges, redis_range_t) = range;

@@ -351,7 +351,8 @@ unsigned redis_topology_number(redis_topology_t *topology, const redis_word_t *n
     return number;
 }
 
-const char *redis_topology_text(redis_topology_t *topology, const redis_word_t *name, apr_pool_t *pool)
+const char *redis_topology_text(redis_topology_t *topology, const redis_word_t *name,
+                                apr_pool_t *pool)
 {
     const char *text = NULL;
 

@@ -62,6 +62,7 @@ void         redis_topology_redirect(redis_topology_t *topology, const redis_nod
 unsigned     redis_topology_number(redis_topology_t *topology, const redis_word_t *name);
 
 /** Its address, for messages; NULL where that number is 0. */
-const char  *redis_topology_text(redis_topology_t *topology, const redis_word_t *name, apr_pool_t *pool);
+const char  *redis_topology_text(redis_topology_t *topology, const redis_word_t *name,
+                                 apr_pool_t *pool);
 
 #endif

@@ -112,7 +112,8 @@ static int enter(passage_t *passage, bs_store_t *store, bs_verb_t verb,
     return 1;
 }
 
-/** What the part that was asked is called, where the store has several. Its key may live elsewhere by now. */
+/** What the part that was asked is called, where the store has several. Its key may live elsewhere
+ *  by now. */
 static const char *part_of(const passage_t *passage)
 {
     const bs_store_t *store = passage->store;

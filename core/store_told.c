@@ -1,6 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-/* What the log is told of a store, and how loudly of what any visitor can bring about again and again. */
+/* What the log is told of a store, and how loudly of what any visitor can bring about again and
+ * again. */
 
 #include "store_call.h"
 
@@ -39,11 +40,12 @@ void bs_store_tell(const bs_store_t *store, void *where, bs_breaker_news_t news,
         bs_log(where, BS_LOG_WARNING, "store %s: %s failed: %s", name, verb, why);
         break;
     case BS_OPENED:
-        bs_log(where, BS_LOG_ERROR, "store %s: %s%sfailed %u times in a row, and is left alone for a "
-               "while (the last: %s: %s)", name, part, space, store->breaker.failures, verb, why);
+        bs_log(where, BS_LOG_ERROR, "store %s: %s%sfailed %u times in a row, and is left alone for "
+               "a while (the last: %s: %s)", name, part, space, store->breaker.failures, verb, why);
         break;
     case BS_OPENED_AGAIN:
-        bs_log(where, BS_LOG_INFO, "store %s: %s%sstill failing: %s: %s", name, part, space, verb, why);
+        bs_log(where, BS_LOG_INFO, "store %s: %s%sstill failing: %s: %s", name, part, space, verb,
+               why);
         break;
     case BS_CLOSED:
         bs_log(where, BS_LOG_WARNING, "store %s: %s%sanswers again", name, part, space);

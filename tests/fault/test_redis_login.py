@@ -10,11 +10,13 @@ from redis_server import ACL, PASSWORD, Redis
 
 # of the default user, by URL-decoding
 ODD = "p@ss:w/rd %é"
+ODD_USER, ENCODED_USER = "we:b@x/y%z", "we%3Ab%40x%2fy%25z"
 
 
 @pytest.fixture(scope="module")
 def redis():
     one = Redis(f"user web on >{PASSWORD} {ACL}",
+                f"user {ODD_USER} on >{PASSWORD} {ACL}",
                 f"user shop on >{PASSWORD} {ACL.replace('~bs:*', '~shop:*')}",
                 f"user reader on >{PASSWORD} ~bs:* +hgetall +pttl +eval +evalsha +select",
                 f"user blind on >{PASSWORD} ~bs:* +eval +evalsha +select")
@@ -37,6 +39,7 @@ def server(start, redis, locked):
     old = f"127.0.0.1:{locked.ports[0]}"
     running = start_places(start, {
         "web": f"redis://web:{PASSWORD}@{host}",
+        "encoded": f"redis://{ENCODED_USER}:{PASSWORD}@{host}",
         "option": f"redis://{host}/2 user=web password={PASSWORD}",
         "socket": f"{redis.unix}?4 user=web password={PASSWORD}",
         "shop": f"redis://shop:{PASSWORD}@{host} prefix=shop:",
@@ -56,14 +59,15 @@ def server(start, redis, locked):
         assert password not in running.log()
 
 
-@pytest.mark.parametrize("name", ["web", "option", "socket", "shop", "old", "oldoption"])
+@pytest.mark.parametrize("name", ["web", "encoded", "option", "socket", "shop", "old", "oldoption"])
 def test_it_works(server, name):
     works(server, name)
 
 
 def test_the_password_alone_is_who_we_are(server, redis, locked):
-    works(server, "web"), works(server, "old")
-    assert b" user=web" in redis("CLIENT", "LIST") and b" user=default" in locked("CLIENT", "LIST")
+    works(server, "web"), works(server, "encoded"), works(server, "old")
+    assert b" user=web " in redis("CLIENT", "LIST") and f" user={ODD_USER} ".encode() in redis("CLIENT", "LIST")
+    assert b" user=default" in locked("CLIENT", "LIST")
 
 
 @pytest.mark.parametrize("name,said", [

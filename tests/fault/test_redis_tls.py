@@ -15,6 +15,8 @@ from certificates import Authority
 from doubles import wait_until
 from httpd import Httpd
 from places import HASTY, ONE_CHILD, places, refused, start_places, works
+from ports import free_port
+from redis_lagging import Lagging
 from redis_server import Redis
 from tls_proxy import TLS1_1, TLS1_2, TLS1_3, TlsProxy
 
@@ -50,6 +52,7 @@ def elsewhere():
     one = Redis(tls=True)
     key, pem = one.authority.issue("elsewhere", "DNS:redis.example.com")
     one("CONFIG", "SET", "tls-cert-file", pem, "tls-key-file", key)
+    one.shown = key, pem
     yield one
     one.stop()
 
@@ -100,6 +103,35 @@ def test_it_works(server, name):
 ])
 def test_it_does_not(server, name, said):
     refused(server, name, said)
+
+
+@pytest.fixture(scope="module")
+def layouts(start, elsewhere):
+    """A Sentinel, and a Cluster of one, whose certificates name somebody else, too."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    key, pem = elsewhere.shown
+    context.load_cert_chain(pem, key)
+    sentinel = Lagging(context)
+    sentinel.names = elsewhere.ports[1]
+    node = Redis("cluster-enabled yes", "tls-cluster yes", "cluster-announce-ip 127.0.0.1",
+                 f"cluster-port {free_port()}", tls=True)
+    node("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+    node("CONFIG", "SET", "tls-cert-file", pem, "tls-key-file", key)
+    words = {"sentinel": f"rediss://127.0.0.1:{sentinel.port} sentinel=any ca={elsewhere.authority.pem}",
+             "cluster": f"rediss://127.0.0.1:{node.ports[1]} cluster=on ca={elsewhere.authority.pem}"}
+    off = {f"{name}off": f"{line} verify=off" for name, line in words.items()}
+    running = start_places(start, {**words, **off})
+    running.expect("BSessionStore (sentinel|cluster)off: verify=off: whoever can stand between")
+    yield running
+    sentinel.close()
+    node.stop()
+
+
+@pytest.mark.parametrize("name", ["sentinel", "cluster"])
+def test_verify_is_for_all_of_a_layout(layouts, name):
+    """P05: who it is is asked of Sentinels and nodes, too, and can be left."""
+    refused(layouts, name, "its certificate is refused: IP address mismatch")
+    works(layouts, f"{name}off")
 
 
 def test_verify_off_is_warned_of(server):
@@ -289,6 +321,24 @@ def test_a_record_that_trickles(start, redis, proxied):
     server.expect("store good: ")
     proxy.trickle = 0
     wait_until(lambda: visitor.probe("get=n", at="/good").results == ["=2"], "the store to be had again")
+
+
+@pytest.mark.parametrize("goodbye", [False, True])
+@pytest.mark.parametrize("count", [0, 1, 7])
+def test_a_reply_that_is_cut_off(start, redis, proxied, count, goodbye):
+    """By TLS's own word or without: what came is no answer. A load is asked again; an increment, of which nobody
+    knows whether it was made, is not."""
+    proxy = proxied()
+    server = at_proxy(start, redis, proxy)
+    visitor = works(server, "good")
+    before = len(proxy.connections)
+    proxy.cuts = [(count, goodbye)]
+    assert visitor.results("get=n", at="/good") == ["=2"]
+    assert proxy.cuts == [] and len(proxy.connections) == before + 1
+    proxy.cuts = [None, (count, goodbye)]
+    assert visitor.probe("get=n", "incr=n:1", at="/good").status == 503 and proxy.cuts == []
+    assert "the server closed the connection" in server.logged("store good: save failed")
+    assert visitor.results("get=n", at="/good") == ["=3"] and len(proxy.connections) == before + 2
 
 
 def test_values_of_many_records(start, redis, proxied):

@@ -7,8 +7,10 @@ import threading
 class Lagging:
     """A Sentinel of the past: it names whom the test tells it to, or is silent."""
 
-    def __init__(self):
+    def __init__(self, tls=None):
+        """With a context, it speaks TLS."""
         self.names = None
+        self.host = "127.0.0.1"
         self.asked = 0
         lagging = self
 
@@ -28,11 +30,13 @@ class Lagging:
                     lagging.asked += 1
                     if lagging.names:
                         port = str(lagging.names)
-                        self.wfile.write(b"*2\r\n$9\r\n127.0.0.1\r\n$%d\r\n%s\r\n"
-                                         % (len(port), port.encode()))
+                        self.wfile.write(b"*2\r\n$%d\r\n%s\r\n$%d\r\n%s\r\n"
+                                         % (len(lagging.host), lagging.host.encode(), len(port), port.encode()))
 
         socketserver.ThreadingTCPServer.daemon_threads = True
         self.server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Conversation)
+        if tls:
+            self.server.socket = tls.wrap_socket(self.server.socket, server_side=True)
         self.port = self.server.server_address[1]
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 

@@ -28,7 +28,7 @@ _declare(_ssl, None, SSL_free=[_P], SSL_CTX_free=[_P], SSL_set_bio=[_P, _P, _P],
 _declare(_ssl, _I, SSL_CTX_use_certificate_chain_file=[_P, _S], SSL_CTX_use_PrivateKey_file=[_P, _S, _I],
          SSL_CTX_set_cipher_list=[_P, _S], SSL_do_handshake=[_P], SSL_read=[_P, _P, _I], SSL_write=[_P, _S, _I],
          SSL_get_error=[_P, _I], SSL_get_shutdown=[_P], SSL_is_init_finished=[_P], SSL_key_update=[_P, _I],
-         SSL_new_session_ticket=[_P], SSL_renegotiate=[_P])
+         SSL_new_session_ticket=[_P], SSL_renegotiate=[_P], SSL_shutdown=[_P])
 _declare(_crypto, _P, BIO_s_mem=[], BIO_new=[_P])
 _declare(_crypto, _I, BIO_write=[_P, _S, _I], BIO_read=[_P, _P, _I])
 _declare(_crypto, None, ERR_clear_error=[])
@@ -71,6 +71,9 @@ class Connection:
                 data = one.recv(_MOST)
                 if not data:
                     return False
+                cut = self.proxy.cuts.pop(0) if one is self.server and self.proxy.cuts else None
+                if cut:
+                    return self._cut(data, *cut)
                 if one is self.server:
                     _ssl.SSL_write(self.tls, data, len(data))
                 else:
@@ -78,6 +81,14 @@ class Connection:
                     self.server.sendall(self._read())
             self._send(self._said())
         return True
+
+    def _cut(self, data, count, goodbye):
+        if count:
+            _ssl.SSL_write(self.tls, data[:count], count)
+        if goodbye:
+            _ssl.SSL_shutdown(self.tls)
+        self._send(self._said())
+        return False
 
     def _read(self):
         """What the client said; the handshakes go on by the way."""
@@ -152,6 +163,7 @@ class TlsProxy:
     def __init__(self, target, key, pem, least=0, most=0):
         self.target = target
         self.trickle = 0                # seconds between bytes that go to the client
+        self.cuts = []                  # of the next replies: None, or so many bytes, and the end, by TLS's own word or without
         self.connections = []
         self.context = _ssl.SSL_CTX_new(_ssl.TLS_server_method())
         _ssl.SSL_CTX_set_cipher_list(self.context, b"DEFAULT:@SECLEVEL=0")

@@ -126,7 +126,7 @@ END_TEST
 
 /* ------------------------------------------------------------------ who owns what */
 
-/* What a node answers to CLUSTER SLOTS with so many ranges alike, whose ends and address are `range`. */
+/* What is read from CLUSTER SLOTS with so many ranges alike, whose ends and address are `range`. */
 static apr_status_t told_slots(int count, const char *range, apr_array_header_t *ranges,
                                bsession_call_t *call)
 {
@@ -156,21 +156,23 @@ START_TEST(slots_have_owners_by_the_word_of_a_node)
     } told[] = {
         { "*2\r\n$9\r\n127.0.0.1\r\n:7001\r\n", "127.0.0.1", 7001 },
         { "*4\r\n$3\r\n::1\r\n:7001\r\n$2\r\nid\r\n*0\r\n", "::1", 7001 },
-        { "*4\r\n$4\r\nname\r\n:1\r\n$2\r\nid\r\n*2\r\n$2\r\nip\r\n$9\r\n127.0.0.1\r\n", "name", 1 },
+        { "*4\r\n$4\r\nname\r\n:1\r\n$2\r\nid\r\n*2\r\n$2\r\nip\r\n$3\r\n::1\r\n", "name", 1 },
         /* where it was asked */
-        { "*2\r\n$0\r\n\r\n:7001\r\n", "10.0.0.1", 7001 }, { "*2\r\n$-1\r\n:7001\r\n", "10.0.0.1", 7001 },
+        { "*2\r\n$0\r\n\r\n:7001\r\n", "10.0.0.1", 7001 },
+        { "*2\r\n$-1\r\n:7001\r\n", "10.0.0.1", 7001 },
         /* a name that it should have, and has not */
         { "*2\r\n$1\r\n?\r\n:7001\r\n", NULL, 0 },
         { "*2\r\n$1\r\na\r\n:0\r\n", NULL, 0 }, { "*2\r\n$1\r\na\r\n:65536\r\n", NULL, 0 },
-        { "*2\r\n$1\r\na\r\n$1\r\n1\r\n", NULL, 0 }, { "*1\r\n$1\r\na\r\n", NULL, 0 }, { "*-1\r\n", NULL, 0 }
+        { "*2\r\n$1\r\na\r\n$1\r\n1\r\n", NULL, 0 }, { "*1\r\n$1\r\na\r\n", NULL, 0 },
+        { "*-1\r\n", NULL, 0 }
     };
     apr_size_t i;
 
     for (i = 0; i < sizeof told / sizeof *told; i++) {
         apr_array_header_t *ranges = apr_array_make(pool, 1, sizeof(redis_range_t));
         bsession_call_t call = { .pool = pool };
-        apr_status_t status = told_slots(1, apr_pstrcat(pool, "*3\r\n:0\r\n:16383\r\n", told[i].master, NULL),
-                                         ranges, &call);
+        const char *range = apr_pstrcat(pool, "*3\r\n:0\r\n:16383\r\n", told[i].master, NULL);
+        apr_status_t status = told_slots(1, range, ranges, &call);
 
         ck_assert_msg((status == APR_SUCCESS) == !!told[i].host && ranges->nelts == !!told[i].host
                       && !call.why[0] == !!told[i].host, "%d", (int)i);
@@ -182,7 +184,8 @@ START_TEST(slots_have_owners_by_the_word_of_a_node)
 }
 END_TEST
 
-#define MASTER "*2\r\n$1\r\na\r\n:1\r\n"
+#define ONE_SLOT  "*3\r\n:7\r\n:7\r\n*2\r\n$1\r\na\r\n:1\r\n"
+#define ALL_SLOTS "*3\r\n:0\r\n:16383\r\n*2\r\n$1\r\na\r\n:1\r\n"
 
 /* Nobody walks through all slots as often as a node has the cheek to name them. */
 START_TEST(a_slot_is_named_once)
@@ -190,12 +193,12 @@ START_TEST(a_slot_is_named_once)
     apr_array_header_t *ranges = apr_array_make(pool, 1, sizeof(redis_range_t));
     bsession_call_t call = { .pool = pool };
 
-    ck_assert_int_eq(told_slots(REDIS_SLOTS, "*3\r\n:7\r\n:7\r\n" MASTER, ranges, &call), APR_SUCCESS);
+    ck_assert_int_eq(told_slots(REDIS_SLOTS, ONE_SLOT, ranges, &call), APR_SUCCESS);
     ck_assert_int_eq(ranges->nelts, REDIS_SLOTS);
     ranges->nelts = 0;
-    ck_assert_int_ne(told_slots(REDIS_SLOTS + 1, "*3\r\n:7\r\n:7\r\n" MASTER, ranges, &call), APR_SUCCESS);
+    ck_assert_int_ne(told_slots(REDIS_SLOTS + 1, ONE_SLOT, ranges, &call), APR_SUCCESS);
     ck_assert_int_eq(ranges->nelts, 0);
-    ck_assert_int_ne(told_slots(200000, "*3\r\n:0\r\n:16383\r\n" MASTER, ranges, &call), APR_SUCCESS);
+    ck_assert_int_ne(told_slots(200000, ALL_SLOTS, ranges, &call), APR_SUCCESS);
     ck_assert_int_eq(ranges->nelts, 0);
     ck_assert_ptr_nonnull(strstr(call.why, "more slots than there are"));
 }

@@ -177,7 +177,7 @@ START_TEST(a_node_is_called_by_its_name)
     for (i = 0; i < 5; i++) {
         bed_is(load(), BED_OUTAGE);
     }
-    told("store bed: node-3 failed 5 times in a row, and is left alone for a while (the last: load: ");
+    told("store bed: node-3 failed 5 times in a row, and is left alone for a while (the last: ");
     bed_shared.nodes[7].open_until = 1;     /* its rest is over */
     bed_is(load(), BED_OUTAGE);
     told("store bed: node-3 still failing: load: ");
