@@ -433,6 +433,17 @@ def test_replies_that_make_no_sense(server, wire, visitor, reply):
     assert visitor.results("get=n") == ["=2"]
 
 
+@pytest.mark.parametrize("cursor", [b"", b"x", b"0x", b"00", b"-0", b" 0", b"18446744073709551616"], ids=repr)
+def test_a_cursor_that_is_no_number_ends_no_scan(server, wire, visitor, cursor):
+    """What a scan has not seen may be a session: who ends all of a user hears of an outage."""
+    server.expect("store default: scan failed")
+    assert visitor.results("set_user=ann", "save") == ["ok", "ok"]
+    wire.once(b"SCAN", Instead(b"*2\r\n$%d\r\n%s\r\n*0\r\n" % (len(cursor), cursor)))
+    assert server.client().results("revoke_user=ann")[0].startswith("outage")
+    assert wire.count(b"SCAN") == 1
+    assert server.client().results("revoke_user=ann") == ["ok"]
+
+
 def peak(server):
     """Kilobytes of address space that a child had at most."""
     return max(int(re.search(r"^VmPeak:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text(), re.M)[1])
