@@ -30,8 +30,9 @@ static const char *file_errno_text(int error, const bsession_backend_t *backend,
         }
         return "its file system is full";
     case EDQUOT:
-    case EFBIG:
         return "the quota of httpd's user is used up";
+    case EFBIG:
+        return "a file may not be so large; raise ulimit -f";
     case EROFS:
         return "its file system is read-only";
     case EACCES:
@@ -50,7 +51,7 @@ static const char *file_errno_text(int error, const bsession_backend_t *backend,
 
 apr_status_t file_outage(const bsession_backend_t *backend, const char *done, bsession_call_t *call)
 {
-    int full = errno == ENOSPC || errno == EDQUOT || errno == EROFS;
+    int full = errno == ENOSPC || errno == EDQUOT || errno == EFBIG || errno == EROFS;
     char text[64];
     const char *reason = file_errno_text(errno, backend, text, sizeof(text));
 

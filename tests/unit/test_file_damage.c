@@ -9,9 +9,11 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -194,6 +196,55 @@ START_TEST(what_cannot_be_read_to_its_end_is_not_scanned)
 }
 END_TEST
 
+static int descriptors(void)
+{
+    DIR *list = opendir("/proc/self/fd");
+    int count = 0;
+
+    ck_assert_ptr_nonnull(list);
+    while (readdir(list)) {
+        count++;
+    }
+    closedir(list);
+    return count;
+}
+
+/* ------------------------------------------------------------------ limits */
+
+/* Of what this process may have, 0 of one kind: what a save, or a load, is answered with. */
+static apr_status_t ask_without(int resource, bsession_backend_t *backend,
+                                const bsession_key_t *key, int saves)
+{
+    struct rlimit was, none;
+    apr_status_t status;
+
+    ck_assert_int_eq(getrlimit(resource, &was), 0);
+    none = was;
+    none.rlim_cur = 0;
+    ck_assert_int_eq(setrlimit(resource, &none), 0);
+    status = saves ? files_save(backend, BSESSION_REPLACE, key, 0) : files_load(backend, key);
+    ck_assert_int_eq(setrlimit(resource, &was), 0);
+    return status;
+}
+
+START_TEST(what_the_process_may_not_have_is_told)
+{
+    bsession_backend_t *backend = files_open(NULL, NULL);
+    bsession_key_t key = files_add(backend, 's', 0);
+    int seen, before = descriptors();
+
+    files_refused(ask_without(RLIMIT_NOFILE, backend, &key, 0), "too many open files");
+    files_refused(ask_without(RLIMIT_NOFILE, backend, &key, 1), "too many open files");
+    signal(SIGXFSZ, SIG_IGN);               /* as httpd does */
+    ck_assert_int_eq(ask_without(RLIMIT_FSIZE, backend, &key, 1), BSESSION_EFULL);
+    ck_assert_ptr_nonnull(strstr(files_last.why, "a file may not be so large"));
+    ck_assert_int_eq(descriptors(), before);
+    ck_assert_int_eq(scan_all(backend, &seen), APR_SUCCESS);
+    ck_assert_int_eq(seen, 1);
+    ck_assert_int_eq(files_save(backend, BSESSION_REPLACE, &key, 0), APR_SUCCESS);
+}
+END_TEST
+
 /* ------------------------------------------------------------------ clocks */
 
 static apr_interval_time_t back;        /* by so much it is set back */
@@ -238,19 +289,6 @@ int close(int file)
 
     inheritable |= file >= 0 && !(fcntl(file, F_GETFD) & FD_CLOEXEC);
     return end(file);
-}
-
-static int descriptors(void)
-{
-    DIR *list = opendir("/proc/self/fd");
-    int count = 0;
-
-    ck_assert_ptr_nonnull(list);
-    while (readdir(list)) {
-        count++;
-    }
-    closedir(list);
-    return count;
 }
 
 /* All that can be asked of a store, at the revision that is there and at another. */
@@ -333,6 +371,7 @@ TCase *file_damage_case(void)
     tcase_add_test(tests, what_is_no_plain_file_of_ours_is_no_record);
     tcase_add_test(tests, any_damage_is_seen);
     tcase_add_test(tests, what_cannot_be_read_to_its_end_is_not_scanned);
+    tcase_add_test(tests, what_the_process_may_not_have_is_told);
     tcase_add_test(tests, a_clock_that_is_set_back_prolongs_no_wait);
     tcase_add_loop_test(tests, no_call_keeps_a_descriptor, 0, 8);
     return tests;
