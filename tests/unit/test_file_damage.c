@@ -266,6 +266,7 @@ START_TEST(a_clock_that_is_set_back_prolongs_no_wait)
     bsession_key_t key = files_add(backend, 's', 0);
     int holder = open(files_path(&key), O_RDONLY | O_CLOEXEC);
     bsession_call_t *call = files_call();
+    int before = descriptors();
 
     ck_assert_int_eq(flock(holder, LOCK_EX), 0);
     call->deadline = apr_time_now() + apr_time_from_msec(50);
@@ -273,6 +274,7 @@ START_TEST(a_clock_that_is_set_back_prolongs_no_wait)
     back = apr_time_from_sec(3600);
     ck_assert_int_eq(bsession_file_provider.touch(backend, &key, 0, call), APR_TIMEUP);
     back = 0;
+    ck_assert_int_eq(descriptors(), before);
     ck_assert_int_eq(close(holder), 0);
     ck_assert_int_eq(files_touch(backend, &key), APR_SUCCESS);
 }
