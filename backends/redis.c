@@ -115,7 +115,7 @@ static apr_status_t run(bsession_backend_t *backend, const bsession_key_t *key,
     words[2] = redis_word("1");
     words[3] = redis_key_word(backend, key, call->pool);
     if (call->flags & BSESSION_DURABLE && backend->conf.replicas) {
-        replicas[2] = redis_number(call->pool, (call->deadline - apr_time_now()) / 2000 + 1);
+        replicas[2] = redis_number(call->pool, (call->deadline - redis_clock()) / 2000 + 1);
         question.ncommands = 2;
         question.again = 0;
     }
@@ -252,14 +252,6 @@ static apr_status_t merge(bsession_backend_t *backend, const bsession_key_t *key
     return status == APR_SUCCESS ? redis_merged_read(saved, save, reply, call) : status;
 }
 
-static apr_status_t redis_save(bsession_backend_t *backend, const bsession_key_t *key,
-                               const bsession_save_t *save, bsession_saved_t *saved,
-                               bsession_call_t *call)
-{
-    return save->mode == BSESSION_MERGE ? merge(backend, key, save, saved, call)
-                                        : store(backend, key, save, saved, call);
-}
-
 static apr_status_t redis_touch(bsession_backend_t *backend, const bsession_key_t *key,
                                 apr_time_t expires, bsession_call_t *call)
 {
@@ -282,6 +274,83 @@ static apr_status_t redis_remove(bsession_backend_t *backend, const bsession_key
     return run(backend, key, &redis_remove_script, words, 5, question, &reply, call);
 }
 
+/* ------------------------------------------------------------------ by a clock that nobody sets */
+
+/* Within this backend deadlines are redis_clock()'s: the core's are the wall clock's, which may be set
+ * while somebody waits. */
+
+static bsession_call_t by_our_clock(const bsession_call_t *call)
+{
+    bsession_call_t ours = *call;
+
+    ours.deadline = redis_clock() + call->deadline - apr_time_now();
+    return ours;
+}
+
+static apr_status_t told(bsession_call_t *call, const bsession_call_t *ours, apr_status_t status)
+{
+    memcpy(call->why, ours->why, sizeof call->why);
+    return status;
+}
+
+static apr_status_t verb_load(bsession_backend_t *backend, const bsession_key_t *key,
+                              bsession_record_t *record, bsession_call_t *call)
+{
+    bsession_call_t ours = by_our_clock(call);
+
+    return told(call, &ours, redis_load(backend, key, record, &ours));
+}
+
+static apr_status_t verb_save(bsession_backend_t *backend, const bsession_key_t *key,
+                              const bsession_save_t *save, bsession_saved_t *saved,
+                              bsession_call_t *call)
+{
+    bsession_call_t ours = by_our_clock(call);
+
+    return told(call, &ours, save->mode == BSESSION_MERGE
+                ? merge(backend, key, save, saved, &ours) : store(backend, key, save, saved, &ours));
+}
+
+static apr_status_t verb_touch(bsession_backend_t *backend, const bsession_key_t *key,
+                               apr_time_t expires, bsession_call_t *call)
+{
+    bsession_call_t ours = by_our_clock(call);
+
+    return told(call, &ours, redis_touch(backend, key, expires, &ours));
+}
+
+static apr_status_t verb_remove(bsession_backend_t *backend, const bsession_key_t *key,
+                                apr_uint64_t revision, bsession_call_t *call)
+{
+    bsession_call_t ours = by_our_clock(call);
+
+    return told(call, &ours, redis_remove(backend, key, revision, &ours));
+}
+
+static apr_status_t verb_scan(bsession_backend_t *backend, char space, bsession_cursor_t *cursor,
+                              bsession_visitor_t *visit, void *baton, bsession_call_t *call)
+{
+    bsession_call_t ours = by_our_clock(call);
+
+    return told(call, &ours, redis_scan(backend, space, cursor, visit, baton, &ours));
+}
+
+static apr_status_t verb_load_many(bsession_backend_t *backend, const bsession_key_t *keys,
+                                   int count, bsession_record_t *records, apr_status_t *statuses,
+                                   bsession_call_t *call)
+{
+    bsession_call_t ours = by_our_clock(call);
+
+    return told(call, &ours, redis_load_many(backend, keys, count, records, statuses, &ours));
+}
+
+static void verb_stats(bsession_backend_t *backend, bsession_stats_t *stats, bsession_call_t *call)
+{
+    bsession_call_t ours = by_our_clock(call);
+
+    redis_stats(backend, stats, &ours);
+}
+
 /* ------------------------------------------------------------------ start */
 
 /** Whether the server can be asked is worth a line at the start, and no more: it heals by itself.
@@ -296,7 +365,7 @@ static void greet(bsession_backend_t *backend, bsession_call_t *call)
     apr_status_t status = apr_pool_create(&own.pool, call->pool);
 
     if (status == APR_SUCCESS) {
-        status = redis_load(backend, &nobody, &record, &own);
+        status = verb_load(backend, &nobody, &record, &own);
         apr_pool_destroy(own.pool);
     }
     apr_signal(SIGPIPE, before);
@@ -338,15 +407,15 @@ static apr_status_t redis_child_init(bsession_backend_t *backend, apr_pool_t *pc
         .create     = redis_create,          \
         .open       = redis_open,            \
         .child_init = redis_child_init,      \
-        .load       = redis_load,            \
-        .save       = redis_save,            \
-        .touch      = redis_touch,           \
-        .remove     = redis_remove,          \
-        .scan       = redis_scan,            \
-        .load_many  = redis_load_many,       \
+        .load       = verb_load,             \
+        .save       = verb_save,             \
+        .touch      = verb_touch,            \
+        .remove     = verb_remove,           \
+        .scan       = verb_scan,             \
+        .load_many  = verb_load_many,        \
         .node_of    = redis_node_of,         \
         .node_name  = redis_node_name,       \
-        .stats      = redis_stats            \
+        .stats      = verb_stats             \
     }
 
 const bsession_provider_t bsession_redis_provider = REDIS_PROVIDER("redis");

@@ -74,7 +74,7 @@ static apr_status_t ask_listen(ask_t *ask, bsession_call_t *call)
     if (ask->asking || !redis_topology_can_change(ask->topology)) {
         return APR_SUCCESS;
     }
-    while ((until = apr_time_now() + ASK_SILENCE) < call->deadline) {
+    while ((until = redis_clock() + ASK_SILENCE) < call->deadline) {
         if (redis_link_hears(ask->link, until)) {
             break;
         }
@@ -366,7 +366,7 @@ static apr_status_t ask_until_said(ask_t *ask, bsession_call_t *call)
 /** 0 where the time is up before the next try. */
 static int ask_pause(ask_t *ask, ask_turn_t turn, bsession_call_t *call)
 {
-    apr_time_t now = apr_time_now();
+    apr_time_t now = redis_clock();
     apr_interval_time_t pause = ASK_FIRST_PAUSE;
     int i;
 

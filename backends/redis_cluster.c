@@ -117,7 +117,7 @@ apr_status_t redis_cluster_look(const redis_conf_t *conf, const apr_array_header
         bsession_call_t part = *call;
         redisReply *reply;
 
-        if (apr_time_now() >= call->deadline) {
+        if (redis_clock() >= call->deadline) {
             break;
         }
         part.deadline = redis_link_share(call, nodes->nelts - i + 1);

@@ -133,7 +133,7 @@ static apr_status_t link_greet(redis_link_t *link)
 
 static apr_status_t link_begin(redis_link_t *link, bsession_call_t *call)
 {
-    apr_time_t until = apr_time_now() + link->login->connect_timeout;
+    apr_time_t until = redis_clock() + link->login->connect_timeout;
     apr_status_t status = apr_pool_create(&link->connection, link->pool);
 
     if (status != APR_SUCCESS) {
@@ -370,7 +370,7 @@ apr_status_t redis_link_read(redis_link_t *link, redisReply **reply, bsession_ca
 
 apr_time_t redis_link_share(const bsession_call_t *call, int parts)
 {
-    apr_time_t now = apr_time_now();
+    apr_time_t now = redis_clock();
     apr_interval_time_t share = (call->deadline - now) / parts;
 
     share = share < REDIS_SHARE_LEAST ? REDIS_SHARE_LEAST

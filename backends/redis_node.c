@@ -73,7 +73,7 @@ static int node_wait_for_link(redis_node_t *node, apr_time_t deadline)
     int is_free;
 
     apr_thread_mutex_lock(node->lock);
-    while (node->in_use >= node->most && (left = deadline - apr_time_now()) > 0) {
+    while (node->in_use >= node->most && (left = deadline - redis_clock()) > 0) {
         node->waiting++;
         apr_thread_cond_timedwait(node->given_back, node->lock, left);
         node->waiting--;

@@ -182,7 +182,7 @@ apr_status_t redis_load_many(bsession_backend_t *backend, const bsession_key_t *
             continue;
         }
         if (before == i && many.nodes[i]) {
-            apr_time_t now = apr_time_now();
+            apr_time_t now = redis_clock();
 
             many_fly(&many, many.nodes[i], now + (call->deadline - now) / servers--, call);
         }

@@ -64,7 +64,7 @@ apr_status_t redis_sentinel_look(const redis_conf_t *conf, int *first, const red
     apr_status_t status = APR_EGENERAL;
     int i;
 
-    for (i = 0; i < conf->naddresses && call->deadline > apr_time_now(); i++) {
+    for (i = 0; i < conf->naddresses && call->deadline > redis_clock(); i++) {
         int which = (*first + i) % conf->naddresses;
         bsession_call_t part = *call;
 

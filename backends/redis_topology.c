@@ -131,7 +131,7 @@ static const char *topology_excuse(const redis_topology_t *topology, const char 
 static void topology_look(redis_topology_t *topology, int sure, const bsession_call_t *for_call)
 {
     bsession_call_t call = *for_call;
-    apr_interval_time_t left = call.deadline - apr_time_now();
+    apr_interval_time_t left = call.deadline - redis_clock();
     apr_array_header_t *ranges;
     apr_status_t status;
 
@@ -159,7 +159,7 @@ static void topology_look(redis_topology_t *topology, int sure, const bsession_c
 static void topology_look_softly(redis_topology_t *topology, const bsession_call_t *for_call)
 {
     bsession_call_t call = *for_call;
-    apr_time_t soon = apr_time_now() + TOPOLOGY_SOFT_LOOK;
+    apr_time_t soon = redis_clock() + TOPOLOGY_SOFT_LOOK;
 
     if (!topology->looking) {
         call.deadline = soon < call.deadline ? soon : call.deadline;

@@ -98,7 +98,7 @@ static apr_status_t wire_limit(redis_wire_t *wire, apr_interval_time_t left)
  *  what OpenSSL wants is waited for here. */
 static apr_status_t wire_wait_until(redis_wire_t *wire, apr_time_t deadline)
 {
-    apr_interval_time_t left = deadline - apr_time_now();
+    apr_interval_time_t left = deadline - redis_clock();
     struct pollfd p = { .fd = wire->fd, .events = wire->wants };
 
     if (left <= 0) {
@@ -240,7 +240,7 @@ static int wire_is_readable(const redis_wire_t *wire, apr_interval_time_t patien
 int redis_wire_hears(const redis_wire_t *wire, apr_time_t until)
 {
     return (wire->tls && SSL_pending(wire->tls) > 0)
-           || wire_is_readable(wire, until - apr_time_now());
+           || wire_is_readable(wire, until - redis_clock());
 }
 
 /** Of a record that has come in part nobody knows yet what it is. */
@@ -307,7 +307,7 @@ static apr_status_t wire_connect(redis_wire_t *wire, const redis_address_t *addr
         return status;
     }
     do {
-        apr_interval_time_t left = until - apr_time_now();
+        apr_interval_time_t left = until - redis_clock();
 
         status = left <= 0 ? APR_TIMEUP
                            : wire_connect_one(wire, to, tcp ? APR_PROTO_TCP : 0,

@@ -26,8 +26,8 @@ const char *redis_address_text(const redis_address_t *address, apr_pool_t *pool)
 /** Whether they are written alike; of two that listen at TCP. */
 int         redis_address_is(const redis_address_t *one, const redis_address_t *other);
 
-/** Microseconds of a clock that nobody sets: for what was looked at a while ago, which a wall clock
- *  that is set back would keep good for long. */
+/** Microseconds of a clock that nobody sets, by which this backend has all its deadlines, and what it
+ *  looked at a while ago. A wall clock that is set back would prolong both. */
 apr_time_t  redis_clock(void);
 
 /** How to speak TLS; NULL where a function takes it: in the clear. */

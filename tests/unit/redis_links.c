@@ -46,7 +46,7 @@ static redis_node_t *narrow_node(void)
 
 static bsession_call_t call_until(apr_interval_time_t left)
 {
-    bsession_call_t call = { .pool = pool, .deadline = apr_time_now() + left };
+    bsession_call_t call = { .pool = pool, .deadline = redis_clock() + left };
 
     return call;
 }
@@ -59,8 +59,8 @@ START_TEST(nobody_waits_for_a_connection_beyond_the_deadline)
 
     ck_assert_int_eq(redis_node_acquire(node, &link, &call), APR_SUCCESS);
     ck_assert_int_eq(redis_node_acquire(node, &none, &call), APR_TIMEUP);
-    ck_assert_int_ge(apr_time_now(), call.deadline);
-    ck_assert_int_lt(apr_time_now(), call.deadline + apr_time_from_sec(10));
+    ck_assert_int_ge(redis_clock(), call.deadline);
+    ck_assert_int_lt(redis_clock(), call.deadline + apr_time_from_sec(10));
     ck_assert_str_eq(call.why, "127.0.0.1:1: all connections of pool=1 are in use");
     call = call_until(-1);
     ck_assert_int_eq(redis_node_acquire(node, &none, &call), APR_TIMEUP);
@@ -98,7 +98,7 @@ START_TEST(whoever_waits_gets_what_is_given_back)
     ck_assert_int_eq(redis_node_acquire(node, &lender.link, &call), APR_SUCCESS);
     ck_assert_int_eq(apr_thread_create(&thread, NULL, lend, &lender, pool), APR_SUCCESS);
     ck_assert_int_eq(redis_node_acquire(node, &link, &call), APR_SUCCESS);
-    ck_assert_int_lt(apr_time_now(), call.deadline - apr_time_from_sec(10));
+    ck_assert_int_lt(redis_clock(), call.deadline - apr_time_from_sec(10));
     apr_thread_join(&status, thread);
     redis_node_release(node, link);
 }
@@ -172,7 +172,7 @@ START_TEST(connecting_ends_in_time)
     int waiting;
 
     for (i = 0; i < 2; i++) {
-        apr_time_t began = apr_time_now();
+        apr_time_t began = redis_clock();
         bsession_call_t call = call_until(patience[i][1]);
         apr_status_t status = APR_SUCCESS;
 
@@ -186,7 +186,7 @@ START_TEST(connecting_ends_in_time)
             status = redis_link_ready(link, &call);
         }
         ck_assert_int_eq(status, APR_TIMEUP);
-        ck_assert_int_lt(apr_time_now() - began, apr_time_from_sec(20));
+        ck_assert_int_lt(redis_clock() - began, apr_time_from_sec(20));
     }
 }
 END_TEST
@@ -320,6 +320,26 @@ START_TEST(a_clock_that_is_set_back_lets_no_master_be_believed_for_longer)
 }
 END_TEST
 
+/* Nor is a silent server waited for. */
+START_TEST(a_clock_that_is_set_back_prolongs_no_wait)
+{
+    redis_address_t address = silent_server(5);
+    bsession_call_t call = call_until(apr_time_from_sec(20));
+    redis_link_t *link = redis_link_make(&address, &conf.login, pool);
+    redis_word_t ping = redis_word("PING");
+    redisReply *reply;
+
+    conf.login.connect_timeout = apr_time_from_sec(20);
+    ck_assert_int_eq(redis_link_ready(link, &call), APR_SUCCESS);
+    ck_assert_int_eq(redis_link_add(link, &ping, 1), APR_SUCCESS);
+    ck_assert_int_eq(redis_link_send(link, &call), APR_SUCCESS);
+    later = -apr_time_from_sec(3600);
+    call = call_until(apr_time_from_msec(50));
+    ck_assert_int_eq(redis_link_read(link, &reply, &call), APR_TIMEUP);
+    ck_assert_int_ge(redis_clock(), call.deadline);
+}
+END_TEST
+
 TCase *redis_links_case(void)
 {
     TCase *tests = tcase_create("connections");
@@ -333,5 +353,6 @@ TCase *redis_links_case(void)
     tcase_add_test(tests, one_address_of_a_name_does_not_hide_the_next);
     tcase_add_test(tests, what_has_not_said_who_it_is_serves_nobody_else);
     tcase_add_test(tests, a_clock_that_is_set_back_lets_no_master_be_believed_for_longer);
+    tcase_add_test(tests, a_clock_that_is_set_back_prolongs_no_wait);
     return tests;
 }
