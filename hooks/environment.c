@@ -66,18 +66,21 @@ static BS_RARE void hide_cookies(request_rec *r, const char *raw)
     }
 }
 
+/* Whether this process has ever met one with a cookie: mostly not, and then it costs the others next
+ * to nothing. */
+static int upgrades_are_met;
+
 void bs_environment_before_upgrade(request_rec *r, bs_visit_t *visit)
 {
     if (visit->cookies && !is_echo(r)) {
+        __atomic_store_n(&upgrades_are_met, 1, __ATOMIC_RELAXED);
         visit->others = apr_table_get(r->headers_in, "Cookie");
         visit->bared = 1;
         apr_table_setn(r->headers_in, "Cookie", visit->cookies);
     }
 }
 
-/** Nobody changed to anything, and the next handler is an application's; or it is over, and what is
- *  logged of its headers shows no token. */
-static int after_upgrade(request_rec *r)
+static BS_RARE void hide_again(request_rec *r)
 {
     bs_visit_t *visit = bs_visit_of(r);
 
@@ -89,6 +92,15 @@ static int after_upgrade(request_rec *r)
         else {
             apr_table_unset(r->headers_in, "Cookie");
         }
+    }
+}
+
+/** Nobody changed to anything, and the next handler is an application's; or it is over, and what is
+ *  logged of its headers shows no token. */
+static int after_upgrade(request_rec *r)
+{
+    if (__atomic_load_n(&upgrades_are_met, __ATOMIC_RELAXED)) {
+        hide_again(r);
     }
     return DECLINED;
 }
