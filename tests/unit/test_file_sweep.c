@@ -5,6 +5,7 @@
 
 #include "test_file.h"
 
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/file.h>
@@ -112,8 +113,38 @@ START_TEST(one_bad_file_stops_nothing)
 }
 END_TEST
 
-/* A touch between the look and the lock: the file's time is looked at again. What can be seen of
- * it from outside is that what was prolonged stays. */
+typedef int (locker_t)(int file, int how);
+
+static const char *touched;             /* before it is locked */
+
+/* In place of the C library's. */
+int flock(int file, int how)
+{
+    locker_t *lock = (locker_t *)dlsym(RTLD_NEXT, "flock");
+
+    if (touched && how & LOCK_EX) {
+        struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_sec = 4000000000 } };
+
+        ck_assert_int_eq(utimensat(AT_FDCWD, touched, times, 0), 0);
+        touched = NULL;
+    }
+    return lock(file, how);
+}
+
+/* A touch between the look and the lock: the file's time is looked at again. */
+START_TEST(what_is_prolonged_meanwhile_stays)
+{
+    bsession_backend_t *backend = files_open(NULL, NULL);
+    bsession_key_t key = files_add(backend, 's', in(-10));
+
+    touched = files_path(&key);
+    sweep_rounds(backend, 1, apr_time_now());
+    ck_assert_ptr_null(touched);
+    ck_assert_int_eq(files_load(backend, &key), APR_SUCCESS);
+    ck_assert_uint_eq(stats_of(backend).swept, 0);
+}
+END_TEST
+
 START_TEST(what_was_prolonged_stays)
 {
     bsession_backend_t *backend = files_open(NULL, NULL);
@@ -267,6 +298,7 @@ TCase *file_sweep_case(void)
     tcase_set_timeout(tests, 60);
     tcase_add_test(tests, what_is_over_goes);
     tcase_add_test(tests, one_bad_file_stops_nothing);
+    tcase_add_test(tests, what_is_prolonged_meanwhile_stays);
     tcase_add_test(tests, what_was_prolonged_stays);
     tcase_add_test(tests, one_sweeps_at_a_time);
     tcase_add_test(tests, one_bad_directory_stops_nothing);
