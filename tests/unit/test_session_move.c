@@ -291,6 +291,28 @@ START_TEST(destroyed_while_it_moves_and_others_use_it)
 }
 END_TEST
 
+/* The same by a server that was not told of the new store, and leaves what is there to the mover. */
+static void build_on_it_and_destroy_the_older(void)
+{
+    bs_session_t *builder = move_loaded();
+    bs_session_t *old = bs_session_open(pool, &old_terms, &move_token, 1, NULL, NULL);
+
+    bed_is(bed_set(builder, "c", "3"), APR_SUCCESS);
+    bed_is(bs_session_save(builder, 0), APR_SUCCESS);
+    bed_is(bs_session_destroy(old), APR_SUCCESS);
+}
+
+START_TEST(destroyed_in_the_older_while_it_moves_and_others_use_it)
+{
+    bs_session_t *s = move_loaded();
+
+    bed_is(bed_set(s, "b", "2"), APR_SUCCESS);
+    bed_before(BS_VERB_LOAD, build_on_it_and_destroy_the_older);
+    bed_is(bs_session_save(s, 0), BSESSION_EGONE);
+    ck_assert(!move_is_in(&bed_older) && !move_is_in(&bed_store));
+}
+END_TEST
+
 START_TEST(destroyed_after_it_moved)
 {
     bs_session_t *s = move_loaded();
@@ -382,6 +404,7 @@ Suite *session_move_suite(void)
     tcase_add_test(two, destroyed_while_it_moves);
     tcase_add_test(two, destroyed_when_it_had_moved);
     tcase_add_test(two, destroyed_while_it_moves_and_others_use_it);
+    tcase_add_test(two, destroyed_in_the_older_while_it_moves_and_others_use_it);
     tcase_add_test(two, destroyed_after_it_moved);
     tcase_add_test(two, after_a_login_that_moved_it_others_cannot_destroy_it);
     tcase_add_test(two, changed_in_the_older_while_it_moves);
