@@ -169,6 +169,10 @@ START_TEST(one_sweeps_at_a_time)
     backend->shared->sweeper = in(-1);      /* it was killed */
     sweep_rounds(backend, 1, apr_time_now());
     ck_assert(!is_there(&over));
+    over = files_add(backend, 's', in(-10));
+    backend->shared->sweeper = in(3600);    /* it was, and then the clock was set back */
+    sweep_rounds(backend, 1, apr_time_now());
+    ck_assert(!is_there(&over));
 }
 END_TEST
 
