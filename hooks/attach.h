@@ -51,11 +51,10 @@ typedef struct {
 typedef struct {
     request_rec       *initial;
     const char        *cookies;         /* the Cookie header as it came, before ours is taken out */
-    const char        *others;          /* the same without ours, while `bared` */
     const char        *agent;           /* User-Agent, once somebody had to know it */
     bs_slot_t         *slots;
     bs_prepared_t      prepared;        /* the initial request */
-    unsigned           bared : 1;       /* the header is as it came again: see environment.h */
+    unsigned           switching : 1;   /* to another protocol, with the header as it came */
     unsigned           exported : 1;    /* some environment may have variables of ours */
     unsigned           chunked : 1;     /* the request may have trailers */
     unsigned           required : 1;    /* Require bsession decided: the answer is private */

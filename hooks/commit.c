@@ -338,6 +338,9 @@ void bs_asked_late(request_rec *r, const bs_slot_t *slot)
  *  503. */
 static BS_RARE void save_before_upgrade(request_rec *r, bs_visit_t *visit)
 {
+    if (r->main || !apr_table_get(r->headers_in, "Upgrade")) {
+        return;
+    }
     if (save_all(r, visit)) {
         bs_response_cookies(r, visit);
         let_go_all_early(visit);
@@ -390,12 +393,8 @@ static void insert_filters(request_rec *r)
     if (visit->chunked) {
         keep_out_trailers(r);
     }
-    if ((visit->cookies || !nothing_to_do(visit)) && !r->main
-        && apr_table_get(r->headers_in, "Upgrade")) {
-        if (!nothing_to_do(visit)) {
-            save_before_upgrade(r, visit);
-        }
-        bs_environment_before_upgrade(r, visit);
+    if (!nothing_to_do(visit)) {
+        save_before_upgrade(r, visit);
     }
 }
 

@@ -66,43 +66,29 @@ static BS_RARE void hide_cookies(request_rec *r, const char *raw)
     }
 }
 
-/* Whether this process has ever met one with a cookie: mostly not, and then it costs the others next
- * to nothing. */
-static int upgrades_are_met;
-
-void bs_environment_before_upgrade(request_rec *r, bs_visit_t *visit)
+/* Where httpd itself changes to HTTP/2, the request begins anew there, from the headers that it has then:
+ * for as long as that takes they have our cookie. Nothing else needs it, and no log is to show it. */
+static int switch_protocol(conn_rec *c, request_rec *r, server_rec *s, const char *protocol)
 {
-    if (visit->cookies && !is_echo(r)) {
-        __atomic_store_n(&upgrades_are_met, 1, __ATOMIC_RELAXED);
-        visit->others = apr_table_get(r->headers_in, "Cookie");
-        visit->bared = 1;
-        apr_table_setn(r->headers_in, "Cookie", visit->cookies);
-    }
-}
+    bs_visit_t *visit = r ? bs_visit_of(r) : NULL;
+    const char *others;
+    int outcome;
 
-static BS_RARE void hide_again(request_rec *r)
-{
-    bs_visit_t *visit = bs_visit_of(r);
-
-    if (visit && visit->bared) {
-        visit->bared = 0;
-        if (visit->others) {
-            apr_table_setn(r->headers_in, "Cookie", visit->others);
-        }
-        else {
-            apr_table_unset(r->headers_in, "Cookie");
-        }
+    if (!visit || !visit->cookies || visit->switching || is_echo(r)) {
+        return DECLINED;
     }
-}
-
-/** Nobody changed to anything, and the next handler is an application's; or it is over, and what is
- *  logged of its headers shows no token. */
-static int after_upgrade(request_rec *r)
-{
-    if (__atomic_load_n(&upgrades_are_met, __ATOMIC_RELAXED)) {
-        hide_again(r);
+    others = apr_table_get(r->headers_in, "Cookie");
+    apr_table_setn(r->headers_in, "Cookie", visit->cookies);
+    visit->switching = 1;
+    outcome = ap_run_protocol_switch(c, r, s, protocol);
+    visit->switching = 0;
+    if (others) {
+        apr_table_setn(r->headers_in, "Cookie", others);
     }
-    return DECLINED;
+    else {
+        apr_table_unset(r->headers_in, "Cookie");
+    }
+    return outcome;
 }
 
 /* ---- variables ---- */
@@ -374,7 +360,5 @@ void bs_register_environment_hooks(apr_pool_t *p)
 
     (void)p;
     ap_hook_fixups(fixups, NULL, before, APR_HOOK_REALLY_FIRST);
-    /* core's own is at APR_HOOK_REALLY_FIRST */
-    ap_hook_handler(after_upgrade, NULL, NULL, APR_HOOK_REALLY_FIRST + 1);
-    ap_hook_log_transaction(after_upgrade, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_protocol_switch(switch_protocol, NULL, NULL, APR_HOOK_REALLY_FIRST);
 }

@@ -21,11 +21,6 @@ static inline int bs_environment_is_prepared(bs_visit_t *visit, const request_re
 /** Idempotent. 0 where the session is wanted here and cannot be had. */
 int  bs_environment_prepare(request_rec *r);
 
-/** Before the handlers of a request with an Upgrade. Where httpd itself changes to HTTP/2, which its
- *  own handler does before all others, the request begins anew there, from the headers that it has
- *  then: until that has had its turn they have our cookie. */
-void bs_environment_before_upgrade(request_rec *r, bs_visit_t *visit);
-
 void bs_register_environment_hooks(apr_pool_t *p);
 
 #endif
