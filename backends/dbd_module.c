@@ -2,10 +2,9 @@
 
 /* mod_bsession_dbd.so: httpd's side of the SQL store, whose connections are mod_dbd's. */
 
-#include <string.h>
 #include <strings.h>
 
-#include <apr_lib.h>
+#include <apr_cstr.h>
 #include <apr_strings.h>
 
 #include "httpd.h"
@@ -40,20 +39,6 @@ static const char *main_server_says(const char *directive, apr_pool_t *pool)
     return args ? ap_getword_conf(pool, &args) : NULL;
 }
 
-/* 0 where it is no number; mod_dbd refuses to start over that. */
-static int number_of(const char *text)
-{
-    int number = 0;
-
-    if (strlen(text) > 9) {
-        return 0;
-    }
-    for (; apr_isdigit(*text); text++) {
-        number = number * 10 + (*text - '0');
-    }
-    return *text ? 0 : number;
-}
-
 static int source_most(void)
 {
     const char *most;
@@ -62,7 +47,9 @@ static int source_most(void)
 
     if (apr_pool_create(&pool, NULL) == APR_SUCCESS) {
         most = main_server_says("DBDMax", pool);
-        number = most ? number_of(most) : 0;
+        if (!most || apr_cstr_atoi(&number, most) != APR_SUCCESS) {
+            number = 0;                 /* mod_dbd refuses to start over what is no number */
+        }
         apr_pool_destroy(pool);
     }
     return number > 0 ? number : MOST_OF_MOD_DBD;

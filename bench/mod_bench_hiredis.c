@@ -12,7 +12,7 @@
 #include "http_config.h"
 #include "http_log.h"
 
-#include <stdlib.h>
+#include <apr_cstr.h>
 #include <hiredis/hiredis.h>
 
 static int         hiredis_port;
@@ -26,9 +26,8 @@ static const char *hiredis_set(cmd_parms *cmd, void *config, const char *port, c
 {
     (void)cmd;
     (void)config;
-    hiredis_port = atoi(port);
     hiredis_key = key;
-    return NULL;
+    return apr_cstr_atoi(&hiredis_port, port) == APR_SUCCESS ? NULL : "expected a port and a key";
 }
 
 static int hiredis_fixups(request_rec *r)

@@ -100,27 +100,23 @@ static int save_slot(bs_slot_t *slot, apr_time_t deadline)
 }
 
 /** Who waits for a lock is not to wait for the body, too. After an outage the end of the request is
- *  time enough. */
-static void let_go_all(bs_visit_t *visit)
+ *  time enough. `early`: the application has not answered yet, and may do so past us. */
+static void let_go_all(bs_visit_t *visit, int early)
 {
     bs_slot_t *slot;
 
     for (slot = visit->slots; slot; slot = slot->next) {
         apr_status_t outage = slot->session->outage;
 
-        if (outage == 0 || outage == BSESSION_EBUSY) {
+        if (outage != 0 && outage != BSESSION_EBUSY) {
+            continue;
+        }
+        if (early) {
+            bs_session_let_go_early(slot->session);
+        }
+        else {
             bs_session_let_go(slot->session, 0);
         }
-    }
-}
-
-/** Before the answer of an application that may go past us. */
-static void let_go_all_early(bs_visit_t *visit)
-{
-    bs_slot_t *slot;
-
-    for (slot = visit->slots; slot; slot = slot->next) {
-        bs_session_let_go_early(slot->session);
     }
 }
 
@@ -243,12 +239,12 @@ static BS_RARE apr_status_t commit(ap_filter_t *f, bs_visit_t *visit, apr_bucket
         return pass(f, bb);
     }
     if (visit->refusing) {
-        let_go_all(visit);
+        let_go_all(visit, 0);
         set_stage(f, REPLACING);
         return pass(f, bb);
     }
     good = save_all(r, visit);
-    let_go_all(visit);
+    let_go_all(visit, 0);
     if (!good) {
         return refuse(f, bb);
     }
@@ -343,11 +339,11 @@ static BS_RARE void save_before_upgrade(request_rec *r, bs_visit_t *visit)
     }
     if (save_all(r, visit)) {
         bs_response_cookies(r, visit);
-        let_go_all_early(visit);
+        let_go_all(visit, 1);
     }
     else {
         apr_table_unset(r->headers_in, "Upgrade");
-        let_go_all(visit);
+        let_go_all(visit, 0);
     }
 }
 

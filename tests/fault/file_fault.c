@@ -12,6 +12,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include <apr_cstr.h>
 #include <apr_general.h>
 #include <apr_strings.h>
 
@@ -175,8 +176,13 @@ long fault_number(bsession_backend_t *backend, const bsession_key_t *key, bsessi
 
 int main(int argc, char **argv)
 {
-    int rounds = argc > 1 ? atoi(argv[1]) : FAULT_ROUNDS, i;
+    int rounds = FAULT_ROUNDS, i;
     apr_pool_t *pool;
+
+    if (argc > 1 && apr_cstr_atoi(&rounds, argv[1]) != APR_SUCCESS) {
+        fprintf(stderr, "usage: %s [rounds]\n", argv[0]);
+        return 2;
+    }
 
     apr_initialize();
     apr_pool_create(&pool, NULL);

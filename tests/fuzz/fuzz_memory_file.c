@@ -237,7 +237,7 @@ static void begin(void)
 
     MUST(apr_initialize() == APR_SUCCESS && apr_pool_create(&pool, NULL) == APR_SUCCESS);
     if (access("/dev/shm", W_OK)) {
-        strcpy(directory, "/tmp/bsession-XXXXXX");
+        apr_cpystrn(directory, "/tmp/bsession-XXXXXX", sizeof(directory));
     }
     MUST(mkdtemp(directory));
     apr_snprintf(path, sizeof(path), "%s/sessions", directory);

@@ -121,28 +121,26 @@ def test_right(configtest, lines):
     assert "bsession" not in output.lower().replace("bsession-http", ""), output
 
 
-def test_a_program_that_does_not_end(configtest, tmp_path):
-    """It is ended after 10 s, and all that began with it is waited for no longer."""
-    program = tmp_path / "waits"
-    program.write_text("#!/bin/sh\nsleep 600 2>&- &\necho $! >%s/pid\nwait\n" % tmp_path)
+def assert_refused(configtest, tmp_path, ends, said):
+    """Of a program that begins another one, which keeps its output open, and then does this."""
+    program = tmp_path / "program"
+    program.write_text(f"#!/bin/sh\nsleep 600 2>&- &\necho $! >{tmp_path}/pid\n{ends}\n")
     program.chmod(0o700)
     try:
         status, output = configtest(f"BSessionSecret exec:{program}")
-        assert status != 0 and "has not ended in order within 10 seconds" in output
+        assert status != 0 and said in output
     finally:
         os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+
+
+def test_a_program_that_does_not_end(configtest, tmp_path):
+    """It is ended after 10 s, and all that began with it is waited for no longer."""
+    assert_refused(configtest, tmp_path, "wait", "has not ended in order within 10 seconds")
 
 
 def test_a_program_that_leaves_its_output_open(configtest, tmp_path):
     """It has ended in order, but what it began may print the rest of the secret."""
-    program = tmp_path / "leaves"
-    program.write_text(f"#!/bin/sh\nsleep 600 2>&- &\necho $! >{tmp_path}/pid\necho {LONG}\n")
-    program.chmod(0o700)
-    try:
-        status, output = configtest(f"BSessionSecret exec:{program}")
-        assert status != 0 and "something that it began has its output open" in output
-    finally:
-        os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+    assert_refused(configtest, tmp_path, f"echo {LONG}", "something that it began has its output open")
 
 
 def test_not_from_htaccess(start):

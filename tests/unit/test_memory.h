@@ -44,17 +44,19 @@ apr_array_header_t *store_check(bsession_backend_t *backend);
 void                store_is_sound(bsession_backend_t *backend);
 
 
-/* ---- in a file: test_memory_file.c ---- */
+/* ---- in a file: bed_memory_file.c ---- */
 
 /** Between these, for each test, is a directory with no file in it. */
-extern char file_path[];
+extern char file_path[64], file_directory[32];
 void        file_setup(void);
 void        file_teardown(void);
 
 /** An httpd of its own that has the store in the file; NULL where it refuses to start, and why is
  *  in store_last. It waits 50 ms for others. */
 bsession_backend_t *file_start(const char *size);
-/** The same, which must start and say this. */
+/** The same for a store of this name, which ends with the pool. */
+bsession_backend_t *file_start_as(const char *name, const char *size, apr_pool_t *process);
+/** As file_start, which must start and say this. */
 bsession_backend_t *file_started(const char *size, const char *notice);
 /** Its end: in order, or killed. */
 void                file_stop(bsession_backend_t *backend);
@@ -62,7 +64,8 @@ void                file_kill(bsession_backend_t *backend);
 
 /** Changes bytes of the file. */
 void                file_write(apr_size_t at, const void *bytes, apr_size_t count);
-/** The file's name with this behind it is there. */
+/** The file's name with this behind it, from the test's pool; and whether that is there. */
+const char         *file_beside(const char *suffix);
 int                 file_has(const char *suffix);
 
 #endif

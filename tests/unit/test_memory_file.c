@@ -5,14 +5,12 @@
 
 #include "test_memory.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -21,123 +19,6 @@
 
 #include "memory_segment.h"
 #include "store_call.h"
-
-char        file_path[64];
-static char directory[32];
-
-/* ------------------------------------------------------------------ httpds */
-
-void file_setup(void)
-{
-    pool_setup();
-    /* no disk, where there is such a thing: some tests start many times */
-    strcpy(directory, access("/dev/shm", W_OK) == 0 ? "/dev/shm/bsession-XXXXXX"
-                                                    : "/tmp/bsession-XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(directory));
-    apr_snprintf(file_path, sizeof(file_path), "%s/sessions", directory);
-}
-
-static const char *beside(const char *suffix)
-{
-    return apr_pstrcat(pool, file_path, suffix, NULL);
-}
-
-void file_teardown(void)
-{
-    unlink(file_path);
-    unlink(beside(".new"));
-    unlink(beside(".aside"));
-    unlink(beside(".other"));
-    ck_assert_int_eq(rmdir(directory), 0);
-    pool_teardown();
-}
-
-/* For others to let go of the file: until it is clear that they do not, or all that a busy machine
- * takes. */
-static apr_interval_time_t patience = apr_time_from_msec(50);
-
-static bsession_backend_t *file_start_as(const char *name, const char *size, apr_pool_t *process)
-{
-    bsession_option_t option = { "size", size };
-    bsession_options_t options = { &option, 1 };
-    bsession_backend_t *backend = NULL;
-    bsession_services_t *services = apr_pcalloc(process, sizeof(*services));
-    const char *sentence;
-
-    bs_services_init(services, process);
-    sentence = bsession_memory_provider.create(&backend, name, apr_pstrcat(pool, "memory:",
-                                               file_path, NULL), &options, services, process);
-    ck_assert_msg(!sentence, "%s", sentence);
-    store_call();
-    store_last.pool = process;
-    store_last.deadline = apr_time_now() + patience;
-    return bsession_memory_provider.open(backend, -1, -1, &store_last) == APR_SUCCESS ? backend
-                                                                                      : NULL;
-}
-
-bsession_backend_t *file_start(const char *size)
-{
-    apr_pool_t *process;
-
-    apr_pool_create(&process, pool);
-    return file_start_as("default", size, process);
-}
-
-bsession_backend_t *file_started(const char *size, const char *notice)
-{
-    bsession_backend_t *backend;
-
-    patience = apr_time_from_sec(30);
-    backend = file_start(size);
-    patience = apr_time_from_msec(50);
-    ck_assert_msg(backend != NULL, "%s", store_last.why);
-    ck_assert_msg(*notice ? strstr(store_last.why, notice) != NULL : !store_last.why[0],
-                  "'%s' and not '%s'", store_last.why, notice);
-    return backend;
-}
-
-/* The descriptors of the file, which nobody but a process pool knows. */
-static void close_all(void)
-{
-    struct stat file, mine;
-    int descriptor;
-
-    ck_assert_int_eq(stat(file_path, &file), 0);
-    for (descriptor = 3; descriptor < 64; descriptor++) {
-        if (fstat(descriptor, &mine) == 0 && mine.st_dev == file.st_dev
-            && mine.st_ino == file.st_ino) {
-            close(descriptor);
-        }
-    }
-}
-
-void file_kill(bsession_backend_t *backend)
-{
-    const memory_segment_t *segment = memory_backend_segment(backend);
-
-    munmap(segment->header, segment->header->reserve);
-    close_all();
-}
-
-void file_stop(bsession_backend_t *backend)
-{
-    ck_assert_int_eq(bsession_memory_provider.close(backend, store_call()), APR_SUCCESS);
-    file_kill(backend);
-}
-
-void file_write(apr_size_t at, const void *bytes, apr_size_t count)
-{
-    int descriptor = open(file_path, O_WRONLY);
-
-    ck_assert_int_ge(descriptor, 0);
-    ck_assert_int_eq(pwrite(descriptor, bytes, count, (off_t)at), (ssize_t)count);
-    close(descriptor);
-}
-
-int file_has(const char *suffix)
-{
-    return access(beside(suffix), F_OK) == 0;
-}
 
 static void refuses(const char *why)
 {
@@ -286,7 +167,7 @@ END_TEST
 START_TEST(what_is_no_file_of_ours_is_refused)
 {
     char text[64] = { 0 };
-    const char *other = beside(".other");
+    const char *other = file_beside(".other");
     int descriptor;
 
     make_file(other, "secret", 0600);
@@ -319,33 +200,33 @@ START_TEST(nor_is_what_is_in_the_way)
 {
     struct stat status;
 
-    make_file(beside(".new"), "mine", 0600);
+    make_file(file_beside(".new"), "mine", 0600);
     refuses(".new behind its name is in the way");
-    unlink(beside(".new"));
-    make_file(beside(".new"), "mine", 0644);
+    unlink(file_beside(".new"));
+    make_file(file_beside(".new"), "mine", 0644);
     refuses("mode 0600; the one with .new behind its name");
-    unlink(beside(".new"));
-    ck_assert_int_eq(symlink(file_path, beside(".new")), 0);
+    unlink(file_beside(".new"));
+    ck_assert_int_eq(symlink(file_path, file_beside(".new")), 0);
     refuses("it is a link; the one with .new behind its name");
-    unlink(beside(".new"));
+    unlink(file_beside(".new"));
     file_kill(file_started("1M", ""));
     another_boot();
-    make_file(beside(".aside"), "mine", 0644);
+    make_file(file_beside(".aside"), "mine", 0644);
     refuses(".aside behind its name is in the way");
-    ck_assert_int_eq(stat(beside(".aside"), &status), 0);
+    ck_assert_int_eq(stat(file_beside(".aside"), &status), 0);
     ck_assert_int_eq(status.st_size, 4);
 }
 END_TEST
 
 START_TEST(its_directory_must_be_safe)
 {
-    ck_assert_int_eq(chmod(directory, 0775), 0);
+    ck_assert_int_eq(chmod(file_directory, 0775), 0);
     refuses("others may write its directory");
-    ck_assert_int_eq(chmod(directory, 01777), 0);       /* as /tmp */
+    ck_assert_int_eq(chmod(file_directory, 01777), 0);       /* as /tmp */
     file_stop(file_started("1M", ""));
-    apr_snprintf(file_path, sizeof(file_path), "%s/nowhere/sessions", directory);
+    apr_snprintf(file_path, sizeof(file_path), "%s/nowhere/sessions", file_directory);
     refuses("its directory cannot be used: No such file");
-    apr_snprintf(file_path, sizeof(file_path), "%s/sessions", directory);
+    apr_snprintf(file_path, sizeof(file_path), "%s/sessions", file_directory);
 }
 END_TEST
 
@@ -354,10 +235,10 @@ START_TEST(a_file_that_was_half_made_is_made)
 {
     bsession_backend_t *store;
 
-    make_file(beside(".new"), "", 0600);
+    make_file(file_beside(".new"), "", 0600);
     store = file_started("1M", "");
     file_kill(store);
-    ck_assert_int_eq(rename(file_path, beside(".new")), 0);
+    ck_assert_int_eq(rename(file_path, file_beside(".new")), 0);
     make_file(file_path, "", 0600);
     store = file_started("1M", "");
     ck_assert(!file_has(".new"));
@@ -419,7 +300,7 @@ START_TEST(what_was_waited_for_may_be_another_file)
 
     if (child == 0) {
         apr_sleep(10 * 1000);
-        _exit(rename(file_path, beside(".other")));
+        _exit(rename(file_path, file_beside(".other")));
     }
     file_kill(store);
     store = file_started("1M", "");
@@ -454,8 +335,8 @@ START_TEST(who_waits_to_make_one_takes_no_name_away)
 
     fill(store);
     file_stop(store);
-    ck_assert_int_eq(rename(file_path, beside(".other")), 0);
-    descriptor = open(beside(".new"), O_RDWR | O_CREAT, 0600);
+    ck_assert_int_eq(rename(file_path, file_beside(".other")), 0);
+    descriptor = open(file_beside(".new"), O_RDWR | O_CREAT, 0600);
     ck_assert_int_eq(flock(descriptor, LOCK_EX), 0);
     ck_assert_int_eq(pipe(gone), 0);
     child = fork();
@@ -466,7 +347,7 @@ START_TEST(who_waits_to_make_one_takes_no_name_away)
         while (read(gone[0], &byte, 1) != 0 || !has_open(parent, descriptor)) {
             apr_sleep(1000);
         }
-        _exit(rename(beside(".other"), file_path) || unlink(beside(".new")));
+        _exit(rename(file_beside(".other"), file_path) || unlink(file_beside(".new")));
     }
     close(descriptor);
     close(gone[1]);

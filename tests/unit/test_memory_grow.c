@@ -39,9 +39,8 @@ static void has(bsession_backend_t *store, int from, int to)
 static bsession_backend_t *open_again(const char *size, int in_file)
 {
     bsession_backend_t *backend = NULL;
-    char url[80] = "memory:";
-    const char *sentence = store_create(&backend, in_file ? strcat(url, file_path) : url, "size",
-                                        size);
+    const char *url = apr_pstrcat(pool, "memory:", in_file ? file_path : "", NULL);
+    const char *sentence = store_create(&backend, url, "size", size);
 
     ck_assert_msg(!sentence, "%s", sentence);
     ck_assert_int_eq(bsession_memory_provider.open(backend, -1, -1, store_call()), APR_SUCCESS);
@@ -150,11 +149,11 @@ END_TEST
 START_TEST(another_layout_gets_a_file_of_its_own)
 {
     bsession_backend_t *before = open_again("1M", 1), *after;
-    char key[100] = "mod_bsession memory ";
+    const char *key = apr_pstrcat(pool, "mod_bsession memory ", file_path, NULL);
     void *kept = NULL;
 
     fill(before, 0, 10);
-    apr_pool_userdata_get(&kept, strcat(key, file_path), pool);
+    apr_pool_userdata_get(&kept, key, pool);
     ck_assert_ptr_nonnull(kept);
     ++*(uint32_t *)kept;
     after = open_again("1M", 1);
